@@ -1,0 +1,365 @@
+/** @file clfavor.h
+ *  clfavor: linear-time attention with random features (Performer, FAVOR+) on any OpenCL 1.2 device.
+ *
+ *  Notation: B batch, H query heads, H_kv key/value heads, n query tokens, n_k key tokens, d head dimension, dv value
+ *  dimension, m rows of the projection, F features. x = q sqrt(scale), y = k sqrt(scale). A_ij = phi(x_i)'phi(y_j) is
+ *  the random estimate of exp(q_i.k_j scale), and O_i = sum_j A_ij v_j / sum_j A_ij.
+ *
+ *  Rules that hold for every function:
+ *  - Descriptors begin with struct_size (set it with sizeof) and a field of zero means its default.
+ *  - Objects are opaque. The caller owns what a *_create function returns and gives it back to *_destroy (NULL is fine).
+ *    On failure *out is NULL. Objects keep what they need of each other: any order of destruction is right.
+ *  - The OpenCL context, device, queues, buffers and events belong to the caller. Nothing is global.
+ *  - Every object may be used from any number of threads at once, except while it is being destroyed or updated.
+ *  - The library never prints, exits or reads the environment. Details of a failure go to the log callback. */
+#ifndef CLFAVOR_CLFAVOR_H
+#define CLFAVOR_CLFAVOR_H
+
+#ifndef CL_TARGET_OPENCL_VERSION
+#define CL_TARGET_OPENCL_VERSION 120
+#endif
+#ifdef __APPLE__
+#include <OpenCL/cl.h>
+#else
+#include <CL/cl.h>
+#endif
+#include <stddef.h>
+#include <stdint.h>
+
+#include <clfavor/export.h>
+#include <clfavor/status.h>
+#include <clfavor/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ version, status */
+
+/** Version of the library that runs (the headers' own is CLFAVOR_VERSION_*). NULL pointers are skipped. */
+CLFAVOR_API void clfavor_version(int *major, int *minor, int *patch);
+/** The same as "major.minor.patch"; static storage. */
+CLFAVOR_API const char *clfavor_version_string(void);
+/** "CLFAVOR_INVALID_SHAPE" and the like; "CLFAVOR_UNKNOWN" for a value that is no status. Static storage. */
+CLFAVOR_API const char *clfavor_status_name(clfavor_status status);
+/** One sentence for a person; static storage. */
+CLFAVOR_API const char *clfavor_status_message(clfavor_status status);
+
+/* -------------------------------------------------------------------------------------------------------- context */
+
+typedef struct clfavor_context clfavor_context;
+
+/** Which set of kernels runs: cpu (work-group size 1, explicit vectors, fused chunks) or gpu (many work-items). */
+typedef enum clfavor_device_class {
+    CLFAVOR_CLASS_AUTO = 0, /**< from what the device reports: CL_DEVICE_TYPE_CPU is cpu, all else gpu */
+    CLFAVOR_CLASS_CPU = 1,
+    CLFAVOR_CLASS_GPU = 2
+} clfavor_device_class;
+
+typedef enum clfavor_log_level {
+    CLFAVOR_LOG_ERROR = 1,   /**< why a call failed */
+    CLFAVOR_LOG_WARNING = 2, /**< it worked, but not as a person would expect */
+    CLFAVOR_LOG_INFO = 3     /**< what was chosen, built or found in the cache */
+} clfavor_log_level;
+
+/** Receives one line without a newline. May be called from any thread that calls the library; must not call it back. */
+typedef void (*clfavor_log_fn)(void *user, clfavor_log_level level, const char *message);
+
+typedef struct clfavor_context_desc {
+    size_t struct_size;
+    cl_context context;                /**< retained while the clfavor_context lives */
+    cl_device_id device;               /**< one of the context's devices */
+    clfavor_device_class device_class; /**< 0: chosen from the device */
+    clfavor_log_fn log;                /**< NULL: silent */
+    void *log_user;
+    const char *kernel_dir; /**< development only: read kernel sources from this folder instead of the library */
+} clfavor_context_desc;
+
+typedef struct clfavor_context_info {
+    size_t struct_size; /**< set by the caller before the call */
+    clfavor_device_class device_class;
+    uint32_t vector_width;  /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
+    uint32_t compute_units; /**< as the device reports them */
+    uint64_t local_memory;  /**< bytes */
+    uint32_t programs;      /**< programs in the cache */
+    double build_seconds;   /**< spent in the OpenCL compiler since the context was made */
+    char reason[160];       /**< why this class was chosen, for a person */
+} clfavor_context_info;
+
+/** Errors: INVALID_ARGUMENT, MISMATCH (device not of the context), OUT_OF_MEMORY, OPENCL. */
+CLFAVOR_API clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_context_desc *desc);
+CLFAVOR_API void clfavor_context_destroy(clfavor_context *context);
+CLFAVOR_API clfavor_status clfavor_context_get_info(const clfavor_context *context, clfavor_context_info *info);
+
+/* ----------------------------------------------------------------------------------------------------- projection */
+
+#define CLFAVOR_MAX_DIM      256u   /**< largest d and dv */
+#define CLFAVOR_MAX_FEATURES 65536u /**< largest m */
+
+typedef struct clfavor_projection clfavor_projection;
+
+typedef enum clfavor_projection_kind {
+    CLFAVOR_PROJECTION_ORTHOGONAL = 0, /**< independent Haar blocks of d rows, chi(d) norms; each row is N(0, I) */
+    CLFAVOR_PROJECTION_IID = 1,        /**< independent N(0, I) rows */
+    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM = 2, /**< Haar blocks with norm sqrt(d): BIASED, for comparison */
+    CLFAVOR_PROJECTION_CUSTOM = 3                 /**< given by the caller (clfavor_projection_create_from_data) */
+} clfavor_projection_kind;
+
+typedef struct clfavor_projection_desc {
+    size_t struct_size;
+    clfavor_projection_kind kind;
+    uint32_t features; /**< m, 1..65536 */
+    uint32_t dim;      /**< d, 1..256 */
+    uint32_t sets;     /**< independent parameter sets (1, H_kv or H of them); 0: 1 */
+    uint64_t seed;     /**< the same seed gives the same bits on every machine */
+} clfavor_projection_desc;
+
+/** Draws W [sets, m, d] and the phases b [sets, m], uniform on [0, 2 pi), in double by Philox4x32-10 (Salmon et al.,
+ *  SC 2011). Row r of set s depends on (seed, kind, s, r, d) only, not on m or sets. Orthogonal blocks: QR of a normal
+ *  matrix with the sign fix (Mezzadri, Notices AMS 54, 2007), so that they are Haar distributed.
+ *  Errors: INVALID_ARGUMENT, INVALID_SHAPE, OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_projection_create(clfavor_projection **out, const clfavor_projection_desc *desc);
+/** Copies w [sets, m, d] and phases [sets, m] (NULL: drawn from desc->seed as above). desc->kind is ignored.
+ *  Errors: as above and NOT_FINITE. */
+CLFAVOR_API clfavor_status clfavor_projection_create_from_data(clfavor_projection **out,
+                                                               const clfavor_projection_desc *desc, const double *w,
+                                                               const double *phases);
+CLFAVOR_API void clfavor_projection_destroy(clfavor_projection *projection);
+/** Kind, m, d, sets and seed of a projection; desc->struct_size is set by the caller before the call. */
+CLFAVOR_API clfavor_status clfavor_projection_get_desc(const clfavor_projection *projection,
+                                                       clfavor_projection_desc *desc);
+/** W, [sets, m, d], owned by the projection; NULL for NULL. */
+CLFAVOR_API const double *clfavor_projection_data(const clfavor_projection *projection);
+/** The phases b, [sets, m], owned by the projection; NULL for NULL. */
+CLFAVOR_API const double *clfavor_projection_phases(const clfavor_projection *projection);
+
+/** Philox4x32-10: out = the block for this counter and key. Pure function. */
+CLFAVOR_API void clfavor_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/** Two independent standard normal variates from one Philox block (Box-Muller; the radius takes 64 bits). The same
+ *  bits on every machine: own log, sin and cos, no contraction. Pure function. */
+CLFAVOR_API void clfavor_normal_pair(const uint32_t block[4], double out[2]);
+
+/* ------------------------------------------------------------------------------------------------------ estimator */
+
+typedef struct clfavor_estimator clfavor_estimator;
+
+/** The feature map; A_ij for each is given with x, y as above and rows w_r of W. */
+typedef enum clfavor_map {
+    CLFAVOR_MAP_POSITIVE = 0,   /**< mean_r exp(w.x - |x|^2/2) exp(w.y - |y|^2/2): FAVOR+; F = m */
+    CLFAVOR_MAP_HYPERBOLIC = 1, /**< the same averaged over w_r and -w_r; F = 2m, rows [w, -w] */
+    CLFAVOR_MAP_TRIG = 2,       /**< exp((|x|^2+|y|^2)/2) mean_r cos(w.(x-y)); F = 2m, [cos, sin]; signed */
+    CLFAVOR_MAP_TRIG_PHASE = 3, /**< the same prefactor, mean_r 2 cos(w.x+b) cos(w.y+b); F = m; signed */
+    CLFAVOR_MAP_GAUSSIAN = 4,   /**< mean_r cos(w.(x-y)), as [cos, sin](w.x+b); estimates exp(-|x-y|^2/2); F = 2m */
+    CLFAVOR_MAP_RELU = 5,       /**< mean_r relu(w.x) relu(w.y); F = m */
+    CLFAVOR_MAP_ELU = 6,        /**< sum_l f(q_l) f(k_l), f(t) = elu(t) + 1, q and k unscaled, no W; F = d */
+    CLFAVOR_MAP_EXPONENTIAL = 7 /**< the general positive features of clfavor_exponential_desc; F = m */
+} clfavor_map;
+
+typedef struct clfavor_estimator_desc {
+    size_t struct_size;
+    clfavor_map map;                      /**< any but EXPONENTIAL */
+    const clfavor_projection *projection; /**< read, not kept; NULL for elu */
+    uint32_t dim;                         /**< d; needed for elu only, else 0 or the projection's */
+    double scale;                         /**< softmax scale, finite and > 0; 0: 1/sqrt(d); ignored by elu */
+} clfavor_estimator_desc;
+
+/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE (scale), OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_estimator_create(clfavor_estimator **out, const clfavor_estimator_desc *desc);
+
+/** The general exponential estimator, for x and y as above:
+ *      log phi_q(x)_r = wq_r.x + bq_r - |Tq (x - x0)|^2/2 + uq.(x - x0) + aq,
+ *      log phi_k(y)_r = wk_r.y + bk_r - |Tk (y - y0)|^2/2 + uk.(y - y0) + ak,
+ *  and A = mean_r phi_q phi_k. Plain FAVOR+ is wq = wk = W, T = I, all else 0. OPRF, key shift, balancing and SDERF
+ *  only fill other values in. NULL means: wk = wq, T = I, every other array 0. All arrays are copied. */
+typedef struct clfavor_exponential_desc {
+    size_t struct_size;
+    uint32_t features;      /**< m */
+    uint32_t dim;           /**< d */
+    uint32_t sets;          /**< 0: 1 */
+    double scale;           /**< 0: 1/sqrt(d) */
+    const double *wq, *wk;  /**< [sets, m, d]; wq is required */
+    const double *bq, *bk;  /**< [sets, m] */
+    const double *tq, *tk;  /**< [sets, d, d], row-major: (T x)_i = sum_l T[i, l] x_l */
+    const double *x0, *y0;  /**< [sets, d] */
+    const double *uq, *uk;  /**< [sets, d] */
+    const double *aq, *ak;  /**< [sets] */
+} clfavor_exponential_desc;
+
+/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_estimator_create_exponential(clfavor_estimator **out,
+                                                                const clfavor_exponential_desc *desc);
+CLFAVOR_API void clfavor_estimator_destroy(clfavor_estimator *estimator);
+
+typedef struct clfavor_estimator_info {
+    size_t struct_size; /**< set by the caller before the call */
+    clfavor_map map;
+    uint32_t rows;     /**< m (d for elu) */
+    uint32_t features; /**< F */
+    uint32_t dim;      /**< d */
+    uint32_t sets;
+    double scale; /**< as used; 1 for elu */
+} clfavor_estimator_info;
+CLFAVOR_API clfavor_status clfavor_estimator_get_info(const clfavor_estimator *estimator, clfavor_estimator_info *info);
+
+/* -------------------------------------------------------------------------------------------------------- weights */
+
+/** An estimator packed for one device. Shared by any number of plans of the same map, m and d. */
+typedef struct clfavor_weights clfavor_weights;
+
+/** Copies the estimator to the device; builds nothing. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_MEMORY, OPENCL. */
+CLFAVOR_API clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *context,
+                                                  const clfavor_estimator *estimator);
+/** Replaces the values by those of another estimator of the same map, m, d and sets (a new draw). Enqueues one write
+ *  after the wait list and waits for it; the caller sees to it that nothing enqueued elsewhere still reads the weights.
+ *  Errors: INVALID_ARGUMENT, MISMATCH, OUT_OF_MEMORY, OPENCL. */
+CLFAVOR_API clfavor_status clfavor_weights_update(clfavor_weights *weights, const clfavor_estimator *estimator,
+                                                  cl_command_queue queue, cl_uint num_events,
+                                                  const cl_event *wait_list);
+CLFAVOR_API void clfavor_weights_destroy(clfavor_weights *weights);
+
+/* --------------------------------------------------------------------------------------------------------- tensor */
+
+typedef enum clfavor_dtype {
+    CLFAVOR_F32 = 0,
+    CLFAVOR_F16 = 1, /**< reserved: UNSUPPORTED until built */
+    CLFAVOR_BF16 = 2 /**< reserved: UNSUPPORTED until built */
+} clfavor_dtype;
+
+/** A strided view [batch, head, token, last axis] of a buffer. The last axis is contiguous. Strides count elements and
+ *  may be 0 for inputs (broadcast). buffer NULL: not given. lse and sign have no last axis. */
+typedef struct clfavor_tensor {
+    cl_mem buffer;
+    size_t offset; /**< bytes; a multiple of the element size */
+    clfavor_dtype dtype;
+    uint64_t stride_batch, stride_head, stride_token; /**< elements */
+} clfavor_tensor;
+
+/** The dense float32 tensor [batch, heads, n, last] at the start of buffer; last = 1 for lse and sign. */
+CLFAVOR_API clfavor_tensor clfavor_tensor_dense(cl_mem buffer, uint64_t heads, uint64_t n, uint64_t last);
+
+/* ----------------------------------------------------------------------------------------------------------- plan */
+
+typedef struct clfavor_plan clfavor_plan;
+
+typedef enum clfavor_operation {
+    CLFAVOR_OP_ATTENTION = 0,      /**< linear attention with random features */
+    CLFAVOR_OP_EXACT = 1,          /**< softmax attention, exact, O(n n_k) */
+    CLFAVOR_OP_FEATURES_QUERY = 2, /**< the feature matrix of queries */
+    CLFAVOR_OP_FEATURES_KEY = 3    /**< the feature matrix of keys */
+} clfavor_operation;
+
+typedef struct clfavor_plan_desc {
+    size_t struct_size;
+    clfavor_operation operation;
+    clfavor_map map;         /**< ignored by EXACT */
+    uint32_t features;       /**< m (rows of the projection; d or 0 for elu); ignored by EXACT */
+    uint32_t dim;            /**< d, 1..256 */
+    uint32_t value_dim;      /**< dv, 1..256; 0: d; ignored by FEATURES_* */
+    clfavor_dtype dtype;     /**< of all tensors; F32 only so far */
+    uint32_t causal;         /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
+    uint32_t chunk;          /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info) */
+    uint32_t pieces;         /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
+    uint64_t max_batch;      /**< 0: 1 */
+    uint64_t max_heads;      /**< query heads; 0: 1 */
+    uint64_t max_n;          /**< tokens (n and n_k); 0: 2^40 */
+    size_t workspace_limit;  /**< bytes; 0: 64 MiB */
+} clfavor_plan_desc;
+
+/** Builds (or finds in the context) the programs and makes the kernels. Holds no values of a projection.
+ *  Errors: INVALID_ARGUMENT, INVALID_SHAPE, UNSUPPORTED (dtype), WORKSPACE (limit too low), BUILD_FAILED, SOURCE,
+ *  OUT_OF_MEMORY, OPENCL. */
+CLFAVOR_API clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
+                                               const clfavor_plan_desc *desc);
+CLFAVOR_API void clfavor_plan_destroy(clfavor_plan *plan);
+
+typedef struct clfavor_plan_info {
+    size_t struct_size;       /**< set by the caller before the call */
+    size_t workspace_size;    /**< bytes that an enqueue needs at most; does not grow with n */
+    uint32_t chunk;           /**< tokens, as used */
+    uint32_t pieces;          /**< as used */
+    uint32_t features;        /**< F: columns of the feature matrix */
+    uint32_t programs_built;  /**< by this plan; 0 when all were in the context's cache */
+    double build_seconds;
+} clfavor_plan_info;
+CLFAVOR_API clfavor_status clfavor_plan_get_info(const clfavor_plan *plan, clfavor_plan_info *info);
+
+/* -------------------------------------------------------------------------------------------------------- enqueue */
+
+typedef struct clfavor_attention_args {
+    size_t struct_size;
+    const clfavor_weights *weights; /**< NULL for EXACT */
+    uint64_t batch, heads;          /**< B, H; 0: 1 */
+    uint64_t heads_kv;              /**< H_kv, divides H; 0: H */
+    uint64_t n, n_k;                /**< tokens, at least 1; n_k 0: n; equal when causal (EXACT: see query_step) */
+    clfavor_tensor q;               /**< [B, H, n, d] */
+    clfavor_tensor k;               /**< [B, H_kv, n_k, d] */
+    clfavor_tensor v;               /**< [B, H_kv, n_k, dv] */
+    clfavor_tensor o;               /**< [B, H, n, dv], written */
+    clfavor_tensor lse;             /**< [B, H, n] log |sum_j A_ij|, natural, -inf for a zero sum; optional */
+    clfavor_tensor sign;            /**< [B, H, n] +1, 0 or -1: the sign of sum_j A_ij; optional */
+    double scale;                   /**< EXACT only: softmax scale; 0: 1/sqrt(d) */
+    uint64_t query_start;           /**< EXACT causal only: row i sees keys 0 .. query_start + i query_step */
+    uint64_t query_step;            /**< 0: 1 */
+    cl_mem workspace;               /**< of the plan's workspace_size; may be NULL when that is 0 */
+    size_t workspace_offset;        /**< bytes, a multiple of 128 */
+    cl_mem key_lengths, cu_seqlens, state_in, state_out; /**< reserved: UNSUPPORTED unless NULL */
+} clfavor_attention_args;
+
+/** Enqueues attention: O = D^-1 phi(Q) (phi(K)' V), or exact attention for a plan of EXACT. Never blocks, allocates or
+ *  builds. The wait list gates the first launches; event (may be NULL) completes after the last one; out-of-order
+ *  queues work. Parameter sets: weights with 1, H_kv or H sets are accepted. After a failure the event covers what was
+ *  enqueued (NULL if nothing was). The workspace must not be used by another call in flight.
+ *  Errors: INVALID_ARGUMENT, INVALID_SHAPE, INVALID_TENSOR, OVERLAP, MISMATCH, UNSUPPORTED, WORKSPACE, OPENCL. */
+CLFAVOR_API clfavor_status clfavor_enqueue_attention(clfavor_plan *plan, const clfavor_attention_args *args,
+                                                     cl_command_queue queue, cl_uint num_events,
+                                                     const cl_event *wait_list, cl_event *event);
+
+typedef struct clfavor_features_args {
+    size_t struct_size;
+    const clfavor_weights *weights;
+    uint64_t batch, heads; /**< of x; 0: 1. The weights have 1 or `heads` sets */
+    uint64_t n;
+    clfavor_tensor x;         /**< [B, heads, n, d] queries or keys */
+    clfavor_tensor features;  /**< [B, heads, n, F], written; includes 1/sqrt(m) (hyperbolic: 1/sqrt(2m); elu: none) */
+    clfavor_tensor log_scale; /**< natural log, written: phi = features * exp(log_scale). Queries: [B, heads, n]. Keys:
+                                   [B, heads, F] with the feature in the place of the token; [B, heads, 1] for trig,
+                                   trig-phase and gaussian. -inf where all features are 0 */
+    cl_mem workspace;
+    size_t workspace_offset; /**< bytes, a multiple of 128 */
+} clfavor_features_args;
+
+/** Enqueues the feature matrix; a plan of FEATURES_QUERY or FEATURES_KEY. Otherwise as clfavor_enqueue_attention. */
+CLFAVOR_API clfavor_status clfavor_enqueue_features(clfavor_plan *plan, const clfavor_features_args *args,
+                                                    cl_command_queue queue, cl_uint num_events,
+                                                    const cl_event *wait_list, cl_event *event);
+
+/* ------------------------------------------------------------------------------------------------------ reference */
+
+/** The same in double on the host, plainly written, one token at a time: what the kernels are tested against. All
+ *  arrays are dense and owned by the caller. */
+typedef struct clfavor_reference_args {
+    size_t struct_size;
+    uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
+    uint32_t dim, value_dim;                 /**< value_dim 0: dim */
+    uint32_t causal;
+    double scale;             /**< exact only; 0: 1/sqrt(d) */
+    const double *q, *k, *v;  /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
+    double *o;                /**< [B, H, n, dv]; may be NULL */
+    double *lse, *sign;       /**< [B, H, n]; may be NULL */
+    double *abs_sum;          /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
+                                   cancellation of signed maps; may be NULL; exact: equals lse */
+} clfavor_reference_args;
+
+/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_reference_attention(const clfavor_estimator *estimator,
+                                                       const clfavor_reference_args *args);
+CLFAVOR_API clfavor_status clfavor_reference_exact(const clfavor_reference_args *args);
+/** log |phi| and sign of the features of one token, F of each, for parameter set `set`; key != 0: the key's. x [d] is
+ *  q or k, unscaled. 1/sqrt(m) is included. */
+CLFAVOR_API clfavor_status clfavor_reference_features(const clfavor_estimator *estimator, uint32_t set, int key,
+                                                      const double *x, double *log_abs, double *sign);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
