@@ -1,0 +1,51 @@
+# Embeds kernel sources as byte arrays (string literals have a length limit in C). Used in two ways:
+# - included: clfavor_embed_kernels(OUT FOLDER...) makes the rule that writes the C file and sets OUT to its path;
+# - as a script, when a kernel changed: cmake -DOUTPUT=F "-DFILES=a;b" -P EmbedKernels.cmake
+# Every file is embedded by its own name, without its folder; src/kernel_load.c resolves the #include lines.
+
+function(clfavor_embed_kernels out)
+    set(files "")
+    foreach(folder IN LISTS ARGN)
+        file(GLOB found CONFIGURE_DEPENDS "${folder}/*.cl" "${folder}/*.clh" "${folder}/*.h")
+        list(APPEND files ${found})
+    endforeach()
+    set(output "${CMAKE_CURRENT_BINARY_DIR}/kernel_sources.c")
+    set(script "${CMAKE_CURRENT_FUNCTION_LIST_FILE}")
+    add_custom_command(OUTPUT "${output}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DFILES=${files}" -P "${script}"
+        DEPENDS ${files} "${script}"
+        COMMENT "Embedding the kernels"
+        VERBATIM)
+    set(${out} "${output}" PARENT_SCOPE)
+endfunction()
+
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+    return()
+endif()
+cmake_minimum_required(VERSION 3.18)
+
+set(arrays "")
+set(rows "")
+set(names "")
+foreach(file IN LISTS FILES)
+    get_filename_component(name "${file}" NAME)
+    if(name IN_LIST names)
+        message(FATAL_ERROR "two kernel files have the name ${name}; the second is ${file}")
+    endif()
+    list(APPEND names "${name}")
+    list(LENGTH names number)
+    file(READ "${file}" hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    # The 0 after the end keeps an empty file from being an empty array, which C does not have.
+    string(APPEND arrays "/* ${name} */\nstatic const unsigned char file_${number}[] = {\n${bytes}0};\n\n")
+    string(APPEND rows "    {\"${name}\", file_${number}, sizeof file_${number} - 1},\n")
+endforeach()
+
+file(WRITE "${OUTPUT}" "/* Made by EmbedKernels.cmake. */
+#include \"kernel_sources.h\"
+
+${arrays}const clfavor_kernel_source clfavor_kernel_sources[] = {
+${rows}    {0, 0, 0},
+};
+const size_t clfavor_kernel_source_count = sizeof clfavor_kernel_sources / sizeof *clfavor_kernel_sources - 1;
+")
