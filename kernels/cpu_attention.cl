@@ -1,0 +1,289 @@
+/* cpu class: linear attention, one work-item a work-group.
+ *
+ *   favor_keys     bidirectional: (piece, slot) adds its key range to its own state
+ *   favor_merge    bidirectional: (slot) folds the pieces' states in order into the first
+ *   favor_queries  bidirectional: (tokens, slot) outputs against the merged state
+ *   favor_causal   (piece, slot) walks the chunks, outputs and state together; a piece is a part of the features
+ *   favor_combine  causal: (tokens, slot) adds the pieces' outputs after rescaling
+ *
+ * A slot is a (batch, state head), or a share of its query heads (types.h). See cpu_chunk.clh for one chunk. */
+#ifndef CAUSAL
+#define CAUSAL 2 /* both, so that the file compiles alone */
+#endif
+#include "cpu_chunk.clh"
+
+/* What a slot stands for. */
+typedef struct slot_view {
+    ulong batch;
+    uint set, head_kv, head, heads; /* query heads head .. head + heads - 1 */
+} slot_view;
+
+static inline slot_view slot_at(clfavor_sizes sizes, clfavor_wave wave, uint slot) {
+    const uint index = slot / wave.shares, share = slot % wave.shares;
+    const uint state_head = index % sizes.state_heads;
+    slot_view view;
+    view.batch = index / sizes.state_heads;
+    view.set = sizes.sets == 1 ? 0 : state_head;
+    view.head_kv = (uint)((ulong)state_head * sizes.heads_kv / sizes.state_heads);
+    view.head = state_head * sizes.group + share * wave.share_heads;
+    view.heads = min(wave.share_heads, sizes.group - share * wave.share_heads);
+    return view;
+}
+
+static inline __global const float *head_at(__global const float *base, clfavor_view view, ulong batch, uint head) {
+    return base + view.offset + batch * view.batch + head * view.head;
+}
+
+static inline void clear_state(state_view state, uint from, uint to) {
+    for (uint f = from * GF; f < to * GF; ++f) {
+        state.c[f] = NEG_INF;
+        state.n[f] = state.n_low[f] = 0.0f;
+        for (uint p = 0; p < VPANELS; ++p)
+            for (uint l = 0; l < PANEL; ++l) {
+                state.s[(p * (ulong)state.features + f) * PANEL + l] = 0.0f;
+                state.s_low[(p * (ulong)state.features + f) * PANEL + l] = 0.0f;
+            }
+    }
+}
+
+#if CAUSAL != 1
+__kernel void favor_keys(__global const float *k, clfavor_view at_k, __global const float *v, clfavor_view at_v,
+                         __global const float *weights, clfavor_weights_layout layout, clfavor_sizes sizes,
+                         clfavor_wave wave, __global float *workspace, __local float *scratch) {
+    const uint piece = get_global_id(0), local_slot = get_global_id(1);
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
+    const side_view side = key_side(weights, layout, slot.set);
+    const state_view state =
+        state_at(workspace + wave.state + ((ulong)local_slot * wave.pieces + piece) * wave.slot_stride, sizes.rows);
+    if (wave.first)
+        clear_state(state, 0, groups);
+    const ulong begin = piece * wave.span + wave.begin;
+    const ulong end = min(sizes.n_k, min(piece * wave.span + wave.end, (piece + 1) * wave.span));
+    __global const float *keys = head_at(k, at_k, slot.batch, slot.head_kv);
+    __global const float *values = head_at(v, at_v, slot.batch, slot.head_kv);
+    for (ulong token = begin; token < end; token += CHUNK) {
+        const uint count = (uint)min((ulong)CHUNK, end - token);
+        pack_tokens(scratch + AT_KEYS, keys + token * at_k.token, at_k.token, count);
+        pack_values(scratch + AT_V, values + token * at_v.token, at_v.token, count, sizes.value_dim);
+        token_scalars(scratch + AT_SCALAR, scratch + AT_KEYS, side, count);
+        for (uint group = 0; group < groups; ++group) {
+            references ref;
+            raw_features(scratch + AT_PHI_K, scratch + AT_KEYS, side, group, sizes.rows, scratch + AT_SCALAR, 0);
+            choose_references(&ref, scratch + AT_PHI_K, scratch + AT_SCALAR, state, group, 0, count, false);
+            key_features(scratch + AT_PHI_K, scratch + AT_SCALAR, &ref, 0);
+            update_state(state, scratch + AT_PHI_K, scratch + AT_V, &ref, group, 0);
+        }
+    }
+}
+
+__kernel void favor_merge(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace) {
+    const uint group = get_global_id(0), local_slot = get_global_id(1);
+    __global float *base = workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride;
+    const state_view to = state_at(base, sizes.rows);
+    for (uint f = group * GF; f < (group + 1) * GF; ++f) {
+        float c = NEG_INF;
+        for (uint piece = 0; piece < wave.pieces; ++piece) {
+            const float other = state_at(base + piece * wave.slot_stride, sizes.rows).c[f];
+            c = LARGER(other, c);
+        }
+        for (uint piece = 0; piece < wave.pieces; ++piece) {
+            const state_view from = state_at(base + piece * wave.slot_stride, sizes.rows);
+            /* an empty state is the identity; no -inf - -inf */
+            const float factor = from.c[f] == NEG_INF ? 0.0f : exp2(from.c[f] - c);
+            const bool add = piece > 0, alive = from.c[f] != NEG_INF || from.n[f] != 0.0f;
+            float n = add ? to.n[f] : from.n[f] * factor, n_low = add ? to.n_low[f] : from.n_low[f] * factor;
+            if (add && alive) {
+                ADD_COMPENSATED(float, n, n_low, from.n_low[f] * factor);
+                ADD_COMPENSATED(float, n, n_low, from.n[f] * factor);
+            }
+            to.n[f] = n;
+            to.n_low[f] = n_low;
+            for (uint p = 0; p < VPANELS; ++p)
+                for (uint half_panel = 0; half_panel < 2; ++half_panel) {
+                    const ulong at = (p * (ulong)to.features + f) * PANEL + half_panel * VL;
+                    REAL s = add ? VLOAD(to.s + at) : VLOAD(from.s + at) * factor;
+                    REAL s_low = add ? VLOAD(to.s_low + at) : VLOAD(from.s_low + at) * factor;
+                    if (add && alive) {
+                        ADD_COMPENSATED(REAL, s, s_low, VLOAD(from.s_low + at) * factor);
+                        ADD_COMPENSATED(REAL, s, s_low, VLOAD(from.s + at) * factor);
+                    }
+                    VSTORE(s, to.s + at);
+                    VSTORE(s_low, to.s_low + at);
+                }
+        }
+        to.c[f] = c;
+    }
+}
+
+#endif
+
+/* O, lse and sign of the rows of one query head in one chunk. */
+static inline void finish_rows(__local const float *head, side_view side, __local float *scalars, uint count,
+                               ulong token, ulong batch, uint query_head, __global float *o, clfavor_view at_o,
+                               __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
+                               uint columns, float log2_norm) {
+    if (lse)
+        token_scalars(scalars, head + AT_QUERIES, side, count);
+    for (uint i = 0; i < count; ++i) {
+        const float den = head[AT_DEN + i];
+        write_row(o + at_o.offset + batch * at_o.batch + query_head * at_o.head + (token + i) * at_o.token, columns,
+                  head + AT_ACC + i * PANEL, den);
+        if (lse)
+            lse[at_lse.offset + batch * at_lse.batch + query_head * at_lse.head + (token + i) * at_lse.token] =
+                log_sum(head[AT_ROW_MAX + i], den, scalars[i], log2_norm);
+        if (sign)
+            sign[at_sign.offset + batch * at_sign.batch + query_head * at_sign.head + (token + i) * at_sign.token] =
+                sign_of(den);
+    }
+}
+
+#if CAUSAL != 1
+__kernel void favor_queries(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
+                            __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
+                            __global const float *weights, clfavor_weights_layout layout, float log2_norm,
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
+                            __local float *scratch) {
+    const uint local_slot = get_global_id(1);
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
+    const side_view side = query_side(weights, layout, slot.set);
+    const state_view state =
+        state_at(workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride, sizes.rows);
+    const ulong begin = wave.begin + get_global_id(0) * (ulong)wave.tokens_a_group;
+    const ulong end = min(min(wave.end, sizes.n), begin + wave.tokens_a_group);
+    __local float *head = scratch + AT_HEADS;
+    for (uint h = 0; h < slot.heads; ++h) {
+        __global const float *queries = head_at(q, at_q, slot.batch, slot.head + h);
+        for (ulong token = begin; token < end; token += CHUNK) {
+            const uint count = (uint)min((ulong)CHUNK, end - token);
+            pack_tokens(head + AT_QUERIES, queries + token * at_q.token, at_q.token, count);
+            clear_head(head, false);
+            for (uint group = 0; group < groups; ++group) {
+                references ref;
+                for (uint f = 0; f < GF; ++f)
+                    ref.c[f] = state.c[group * GF + f];
+                raw_features(scratch + AT_PHI_Q, head + AT_QUERIES, side, group, sizes.rows, 0, ref.c);
+                query_features(scratch + AT_PHI_Q, head, &ref, state, group, 0, count, false);
+                add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count);
+            }
+            finish_rows(head, side, scratch + AT_SCALAR, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse,
+                        sign, at_sign, sizes.value_dim, log2_norm);
+        }
+    }
+}
+
+#endif
+
+#if CAUSAL != 0
+#define PARTIAL_ROW (VPANELS * PANEL + 2) /* ACC, DEN, ROW_MAX of a row and a piece */
+
+__kernel void favor_causal(__global const float *q, clfavor_view at_q, __global const float *k, clfavor_view at_k,
+                           __global const float *v, clfavor_view at_v, __global float *o, clfavor_view at_o,
+                           __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
+                           __global const float *weights, clfavor_weights_layout layout, float log2_norm,
+                           clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
+    const uint piece = get_global_id(0), local_slot = get_global_id(1);
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
+    const uint first_group = (uint)((ulong)groups * piece / wave.pieces);
+    const uint last_group = (uint)((ulong)groups * (piece + 1) / wave.pieces);
+    const side_view query = query_side(weights, layout, slot.set), key = key_side(weights, layout, slot.set);
+    const state_view state = state_at(workspace + wave.state + local_slot * wave.slot_stride, sizes.rows);
+    if (wave.first)
+        clear_state(state, first_group, last_group);
+    __global const float *keys = head_at(k, at_k, slot.batch, slot.head_kv);
+    __global const float *values = head_at(v, at_v, slot.batch, slot.head_kv);
+    __local float *phi_k = scratch + AT_PHI_K, *phi_q = scratch + AT_PHI_Q, *scalars = scratch + AT_SCALAR;
+    const ulong end = min(wave.end, sizes.n);
+    for (ulong token = wave.begin; token < end; token += CHUNK) {
+        const uint count = (uint)min((ulong)CHUNK, end - token);
+        pack_tokens(scratch + AT_KEYS, keys + token * at_k.token, at_k.token, count);
+        pack_values(scratch + AT_V, values + token * at_v.token, at_v.token, count, sizes.value_dim);
+        token_scalars(scalars, scratch + AT_KEYS, key, count);
+        for (uint h = 0; h < slot.heads; ++h) {
+            __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
+            pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token,
+                        at_q.token, count);
+            clear_head(head, true);
+        }
+        for (uint group = first_group; group < last_group; ++group) {
+            references ref;
+            for (uint low = 0; low < count; low = ref.high) { /* once, unless exponents grow fast */
+                raw_features(phi_k, scratch + AT_KEYS, key, group, sizes.rows, scalars, 0);
+                if (low > 0 && LOG_MAP)
+                    mask_lanes(phi_k, low, count, NEG_INF);
+                choose_references(&ref, phi_k, scalars, state, group, low, count, true);
+                key_features(phi_k, scalars, &ref, low);
+                for (uint h = 0; h < slot.heads; ++h) {
+                    __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
+                    raw_features(phi_q, head + AT_QUERIES, query, group, sizes.rows, 0, ref.c);
+                    query_features(phi_q, head, &ref, state, group, low, ref.high, true);
+                    add_state_outputs(head, phi_q, state, group, low, ref.high);
+                    add_products(head, phi_q, phi_k, low, ref.high);
+                }
+                update_state(state, phi_k, scratch + AT_V, &ref, group, low);
+            }
+        }
+        for (uint h = 0; h < slot.heads; ++h) {
+            __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
+            add_product_outputs(head, scratch + AT_V, count);
+            if (wave.pieces == 1)
+                finish_rows(head, query, scalars, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse, sign,
+                            at_sign, sizes.value_dim, log2_norm);
+            else
+                for (uint i = 0; i < count; ++i) {
+                    const ulong row = ((ulong)local_slot * wave.share_heads + h) * wave.pieces + piece;
+                    __global float *to = workspace + wave.partial +
+                                         (row * (wave.end - wave.begin) + token - wave.begin + i) * PARTIAL_ROW;
+                    for (uint p = 0; p < VPANELS; ++p)
+                        for (uint l = 0; l < PANEL; ++l)
+                            to[p * PANEL + l] = head[AT_ACC + (p * CHUNK + i) * PANEL + l];
+                    to[VPANELS * PANEL] = head[AT_DEN + i];
+                    to[VPANELS * PANEL + 1] = head[AT_ROW_MAX + i];
+                }
+        }
+    }
+}
+
+__kernel void favor_combine(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
+                            __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
+                            __global const float *weights, clfavor_weights_layout layout, float log2_norm,
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
+                            __local float *scratch) {
+    const uint local_slot = get_global_id(1);
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    const ulong end = min(wave.end, sizes.n), length = wave.end - wave.begin;
+    const ulong token = wave.begin + get_global_id(0) * (ulong)CHUNK;
+    const uint count = (uint)min((ulong)CHUNK, end - token);
+    __local float *head = scratch + AT_HEADS;
+    for (uint h = 0; h < slot.heads; ++h) {
+        clear_head(head, false);
+        pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token, at_q.token,
+                    count);
+        for (uint i = 0; i < count; ++i) {
+            const ulong row = ((ulong)local_slot * wave.share_heads + h) * wave.pieces;
+            __global const float *from = workspace + wave.partial + (row * length + token - wave.begin + i) * PARTIAL_ROW;
+            float top = NEG_INF;
+            for (uint piece = 0; piece < wave.pieces; ++piece) {
+                const float other = from[piece * length * PARTIAL_ROW + VPANELS * PANEL + 1];
+                top = LARGER(other, top);
+            }
+            for (uint piece = 0; piece < wave.pieces; ++piece) {
+                __global const float *part = from + piece * length * PARTIAL_ROW;
+                const float row_max = part[VPANELS * PANEL + 1];
+                const float factor = row_max == top ? 1.0f : exp2(row_max - top);
+                head[AT_DEN + i] = MAD(part[VPANELS * PANEL], factor, head[AT_DEN + i]);
+                for (uint p = 0; p < VPANELS; ++p)
+                    for (uint l = 0; l < PANEL; ++l) {
+                        __local float *acc = head + AT_ACC + (p * CHUNK + i) * PANEL + l;
+                        *acc = MAD(part[p * PANEL + l], factor, *acc);
+                    }
+            }
+            head[AT_ROW_MAX + i] = top;
+        }
+        finish_rows(head, query_side(weights, layout, slot.set), scratch + AT_SCALAR, count, token, slot.batch,
+                    slot.head + h, o, at_o, lse, at_lse, sign, at_sign, sizes.value_dim, log2_norm);
+    }
+}
+#endif

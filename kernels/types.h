@@ -1,0 +1,56 @@
+/* What host and kernels pass to each other by value; this one file is compiled by both. All counts are elements. */
+#ifndef CLFAVOR_TYPES_H
+#define CLFAVOR_TYPES_H
+
+#ifndef __OPENCL_VERSION__
+#include <CL/cl.h>
+#define ulong cl_ulong
+#define uint  cl_uint
+#endif
+
+/* Where [batch, head, token] lies in a buffer; the last axis is contiguous. */
+typedef struct clfavor_view {
+    ulong offset, batch, head, token;
+} clfavor_view;
+
+/* The packed weights of one parameter set start at set * set_stride; the rest are offsets from there.
+ * wq, wk: [panel][dim][PANEL]; bq, bk: [padded rows]; sq, sk: {quad coefficient, constant} of the scalar term.
+ * General estimator only: tq, tk [panel][dim][PANEL] of dim rows, oq, ok [padded dim] what is added to T x,
+ * uq, uk [dim] the linear term. Everything is in base 2, and the square root of the scale is folded in. */
+typedef struct clfavor_weights_layout {
+    ulong set_stride;
+    ulong wq, wk, bq, bk, sq, sk, tq, tk, oq, ok, uq, uk;
+} clfavor_weights_layout;
+
+/* The sizes of one call. A state belongs to (batch, state head); its K/V head is state_head * heads_kv / state_heads,
+ * and it serves the query heads state_head * group .. + group - 1 with group = heads / state_heads. */
+typedef struct clfavor_sizes {
+    ulong n, n_k;            /* query and key tokens */
+    uint heads, heads_kv;    /* H, H_kv */
+    uint state_heads, group; /* max(H_kv, sets) and query heads a state */
+    uint sets;               /* parameter sets: 1, H_kv or H */
+    uint rows;               /* projection rows without padding */
+    uint value_dim;          /* columns of V in this call */
+    uint reserved;
+} clfavor_sizes;
+
+/* cpu class: one launch over a part of the state heads and of the tokens. A slot is the state of one (batch, state
+ * head), or of one share of its query heads where their scratch does not fit together. */
+typedef struct clfavor_wave {
+    ulong state, slot_stride; /* floats: where the slots lie in the workspace */
+    ulong partial;            /* floats: partial outputs of feature pieces, [slot][head][piece][token][..] */
+    ulong begin, end;         /* tokens; bidirectional keys: within a piece */
+    ulong span;               /* bidirectional: key tokens a piece */
+    uint slot;                /* the first slot of this launch */
+    uint shares;              /* slots a state head */
+    uint share_heads;         /* query heads a slot */
+    uint pieces;              /* key ranges, or parts of the features when causal */
+    uint first;               /* 1: states start empty */
+    uint tokens_a_group;      /* queries: tokens a work-group */
+} clfavor_wave;
+
+#ifndef __OPENCL_VERSION__
+#undef ulong
+#undef uint
+#endif
+#endif

@@ -1,0 +1,278 @@
+/* Linear attention on the cpu class: work-groups of one, each with a chunk's whole work (kernels/cpu_attention.cl).
+ *
+ * Bidirectional: keys (pieces x slots) -> merge -> queries (tokens x slots). Causal: favor_causal (pieces x slots), and
+ * favor_combine where the features are split. A slot is a (batch, state head), or a share of its query heads. Slots go
+ * in groups that fit the workspace, tokens in waves, value columns in blocks where one state would not fit. */
+#include "plan.h"
+
+enum { KEYS, MERGE, QUERIES, CAUSAL = 0, COMBINE };
+
+/* plan->numbers */
+enum {
+    LOCAL_FLOATS,  /* scratch without query heads */
+    HEAD_FLOATS,   /* and for each query head */
+    SHARE_HEADS,   /* query heads that fit at most */
+    SLOT_FLOATS,   /* one state */
+    SLOT_TOTAL,    /* a slot's share of the workspace: states and partial outputs */
+    SLOTS,         /* slots in flight */
+    PARTIAL_WAVE,  /* tokens a launch when the features are split */
+    PARTIAL_FLOATS /* partial outputs a slot */
+};
+
+#define KEY_WAVE        16384u /* tokens of a piece a launch: bounds a launch's time */
+#define CAUSAL_WAVE     65536u
+#define QUERY_WAVE      65536u
+#define GROUP_CHUNKS    2u /* chunks a work-group of queries */
+#define DEFAULT_PARTIAL 4096u
+#define MIN_PIECE       1024u /* tokens: below that a piece costs more to merge than it saves */
+
+static uint32_t round_up(uint32_t value, uint32_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+static uint64_t minimum(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* The scratch of kernels/cpu_chunk.clh in floats. */
+static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
+    uint64_t panel = plan->context->panel, dim = plan->desc.dim;
+    uint64_t columns = round_up(plan->value_block, (uint32_t)panel);
+    uint64_t features = panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
+    plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * features + 1);
+    plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + chunk + 2);
+}
+
+/* Causal: one panel, since the work inside a chunk grows with it. Otherwise two. Smaller where the scratch of one query
+ * head would not fit the device's local memory. */
+static clfavor_status choose_chunk(clfavor_plan *plan) {
+    uint32_t panel = plan->context->panel;
+    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : 2 * panel;
+    uint32_t chunk = wanted > 4096 ? round_up(4096, panel) : round_up(wanted, panel);
+    uint64_t floats = plan->context->local_memory / sizeof(float);
+    for (;; chunk -= panel) {
+        scratch_sizes(plan, chunk);
+        if (plan->numbers[LOCAL_FLOATS] + plan->numbers[HEAD_FLOATS] <= floats)
+            break;
+        if (chunk == panel)
+            return CLFAVOR_REFUSE(plan->context, CLFAVOR_DEVICE_MEMORY,
+                                  "the device's local memory of %llu bytes is too small for d = %u, dv = %u",
+                                  (unsigned long long)plan->context->local_memory, plan->desc.dim, plan->value_block);
+    }
+    if (plan->desc.chunk && chunk != plan->desc.chunk)
+        clfavor_log(plan->context, CLFAVOR_LOG_INFO, "a chunk of %u tokens is used instead of %u", chunk,
+                    plan->desc.chunk);
+    plan->chunk = chunk;
+    plan->numbers[SHARE_HEADS] =
+        minimum((floats - plan->numbers[LOCAL_FLOATS]) / plan->numbers[HEAD_FLOATS], plan->desc.max_heads);
+    return CLFAVOR_SUCCESS;
+}
+
+/* Enough work-groups for all cores: key ranges, or parts of the features when causal. */
+static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
+    uint64_t heads = plan->desc.max_batch * plan->desc.max_heads, units = plan->context->compute_units;
+    uint64_t pieces = plan->desc.pieces;
+    if (!pieces && plan->desc.causal)
+        pieces = heads >= 2 * units ? 1 : units;
+    else if (!pieces)
+        pieces = minimum((8 * units + heads - 1) / heads, plan->desc.max_n / MIN_PIECE);
+    if (plan->desc.causal)
+        pieces = minimum(pieces, groups);
+    plan->pieces = pieces ? (uint32_t)minimum(pieces, 1024) : 1;
+}
+
+/* Sizes a slot and sees how many fit: shorter waves, fewer pieces (where they were not asked for) and narrower blocks of
+ * V make one fit. */
+static clfavor_status choose_workspace(clfavor_plan *plan) {
+    uint32_t panel = plan->context->panel, groups = round_up(plan->rows, panel) / panel;
+    uint64_t features = (uint64_t)groups * panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
+    uint64_t limit = minimum(plan->desc.workspace_limit, plan->context->max_allocation) / sizeof(float);
+    uint64_t *numbers = plan->numbers;
+    numbers[PARTIAL_WAVE] = DEFAULT_PARTIAL / plan->chunk ? DEFAULT_PARTIAL / plan->chunk * plan->chunk : plan->chunk;
+    for (;;) {
+        uint64_t columns = round_up(plan->value_block, panel);
+        bool split = plan->desc.causal && plan->pieces > 1;
+        numbers[SLOT_FLOATS] = features * (3 + 2 * columns);
+        numbers[PARTIAL_FLOATS] =
+            split ? numbers[SHARE_HEADS] * plan->pieces * numbers[PARTIAL_WAVE] * (columns + 2) : 0;
+        numbers[PARTIAL_FLOATS] = (numbers[PARTIAL_FLOATS] + 31) / 32 * 32;
+        numbers[SLOT_TOTAL] =
+            numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS];
+        numbers[SLOT_TOTAL] = (numbers[SLOT_TOTAL] + 31) / 32 * 32;
+        numbers[SLOTS] = minimum(limit / numbers[SLOT_TOTAL], plan->desc.max_batch * plan->desc.max_heads);
+        if (numbers[SLOTS])
+            break;
+        if (split && numbers[PARTIAL_WAVE] >= 2 * plan->chunk)
+            numbers[PARTIAL_WAVE] = numbers[PARTIAL_WAVE] / 2 / plan->chunk * plan->chunk;
+        else if (!plan->desc.pieces && plan->pieces > 1)
+            plan->pieces = (plan->pieces + 1) / 2;
+        else if (plan->value_block > panel)
+            plan->value_block = round_up(plan->value_block / 2, panel);
+        else
+            return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
+                                  "one head's state needs a workspace of %llu bytes, the limit is %llu",
+                                  (unsigned long long)(numbers[SLOT_TOTAL] * sizeof(float)),
+                                  (unsigned long long)(limit * sizeof(float)));
+    }
+    plan->workspace_size = (size_t)(numbers[SLOTS] * numbers[SLOT_TOTAL] * sizeof(float));
+    scratch_sizes(plan, plan->chunk);
+    return CLFAVOR_SUCCESS;
+}
+
+static clfavor_status prepare(clfavor_plan *plan) {
+    clfavor_status status = choose_chunk(plan);
+    if (status)
+        return status;
+    choose_pieces(plan, round_up(plan->rows, plan->context->panel) / plan->context->panel);
+    if ((status = choose_workspace(plan)))
+        return status;
+    clfavor_options options;
+    clfavor_plan_options(plan, &options);
+    clfavor_option(&options, "CHUNK", plan->chunk);
+    clfavor_option(&options, "CAUSAL", plan->desc.causal); /* compiles only what is needed */
+    static const char *const bidirectional[] = {"favor_keys", "favor_merge", "favor_queries"};
+    static const char *const causal[] = {"favor_causal", "favor_combine"};
+    return plan->desc.causal ? clfavor_plan_kernels(plan, "cpu_attention.cl", &options, CAUSAL, causal, 2)
+                             : clfavor_plan_kernels(plan, "cpu_attention.cl", &options, KEYS, bidirectional, 3);
+}
+
+static const size_t one[3] = {1, 1, 1};
+
+static clfavor_status launch_keys(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                  clfavor_wave wave, size_t slots) {
+    const clfavor_weights *weights = call->weights;
+    const clfavor_arg args[] = {CLFAVOR_ARG(call->k.buffer),
+                                CLFAVOR_ARG(call->k.view),
+                                CLFAVOR_ARG(call->v.buffer),
+                                CLFAVOR_ARG(call->v.view),
+                                CLFAVOR_ARG(weights->buffer),
+                                CLFAVOR_ARG(weights->layout),
+                                CLFAVOR_ARG(call->sizes),
+                                CLFAVOR_ARG(wave),
+                                CLFAVOR_ARG(call->workspace.buffer),
+                                CLFAVOR_ARG_LOCAL(plan->numbers[LOCAL_FLOATS] * sizeof(float))};
+    const size_t global[3] = {wave.pieces, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, plan->kernels[KEYS], args, global, one);
+}
+
+/* favor_queries and favor_combine take the same arguments. */
+static clfavor_status launch_rows(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, cl_kernel kernel,
+                                  clfavor_wave wave, size_t groups, size_t slots) {
+    const clfavor_weights *weights = call->weights;
+    size_t scratch = (size_t)(plan->numbers[LOCAL_FLOATS] + plan->numbers[HEAD_FLOATS]) * sizeof(float);
+    const clfavor_arg args[] = {CLFAVOR_ARG(call->q.buffer),
+                                CLFAVOR_ARG(call->q.view),
+                                CLFAVOR_ARG(call->o.buffer),
+                                CLFAVOR_ARG(call->o.view),
+                                CLFAVOR_ARG(call->lse.buffer),
+                                CLFAVOR_ARG(call->lse.view),
+                                CLFAVOR_ARG(call->sign.buffer),
+                                CLFAVOR_ARG(call->sign.view),
+                                CLFAVOR_ARG(weights->buffer),
+                                CLFAVOR_ARG(weights->layout),
+                                CLFAVOR_ARG(weights->log2_norm),
+                                CLFAVOR_ARG(call->sizes),
+                                CLFAVOR_ARG(wave),
+                                CLFAVOR_ARG(call->workspace.buffer),
+                                CLFAVOR_ARG_LOCAL(scratch)};
+    const size_t global[3] = {groups, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, kernel, args, global, one);
+}
+
+static clfavor_status launch_causal(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                    clfavor_wave wave, size_t slots) {
+    const clfavor_weights *weights = call->weights;
+    size_t scratch =
+        (size_t)(plan->numbers[LOCAL_FLOATS] + wave.share_heads * plan->numbers[HEAD_FLOATS]) * sizeof(float);
+    const clfavor_arg args[] = {CLFAVOR_ARG(call->q.buffer),
+                                CLFAVOR_ARG(call->q.view),
+                                CLFAVOR_ARG(call->k.buffer),
+                                CLFAVOR_ARG(call->k.view),
+                                CLFAVOR_ARG(call->v.buffer),
+                                CLFAVOR_ARG(call->v.view),
+                                CLFAVOR_ARG(call->o.buffer),
+                                CLFAVOR_ARG(call->o.view),
+                                CLFAVOR_ARG(call->lse.buffer),
+                                CLFAVOR_ARG(call->lse.view),
+                                CLFAVOR_ARG(call->sign.buffer),
+                                CLFAVOR_ARG(call->sign.view),
+                                CLFAVOR_ARG(weights->buffer),
+                                CLFAVOR_ARG(weights->layout),
+                                CLFAVOR_ARG(weights->log2_norm),
+                                CLFAVOR_ARG(call->sizes),
+                                CLFAVOR_ARG(wave),
+                                CLFAVOR_ARG(call->workspace.buffer),
+                                CLFAVOR_ARG_LOCAL(scratch)};
+    const size_t global[3] = {wave.pieces, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, plan->kernels[CAUSAL], args, global, one);
+}
+
+static clfavor_status bidirectional(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                    clfavor_wave wave, size_t slots) {
+    clfavor_status status = CLFAVOR_SUCCESS;
+    uint64_t chunks = (call->sizes.n_k + plan->chunk - 1) / plan->chunk;
+    uint64_t step = KEY_WAVE / plan->chunk * plan->chunk;
+    wave.span = (chunks + plan->pieces - 1) / plan->pieces * plan->chunk;
+    for (wave.begin = 0; !status && wave.begin < wave.span; wave.begin = wave.end) {
+        wave.first = wave.begin == 0;
+        wave.end = minimum(wave.begin + step, wave.span);
+        status = launch_keys(plan, call, chain, wave, slots);
+    }
+    if (!status && plan->pieces > 1) {
+        const clfavor_arg args[] = {CLFAVOR_ARG(call->sizes), CLFAVOR_ARG(wave), CLFAVOR_ARG(call->workspace.buffer)};
+        const size_t global[3] = {round_up(plan->rows, plan->context->panel) / plan->context->panel, slots, 1};
+        status = CLFAVOR_LAUNCH(plan, chain, plan->kernels[MERGE], args, global, one);
+    }
+    wave.tokens_a_group = GROUP_CHUNKS * plan->chunk;
+    step = QUERY_WAVE / wave.tokens_a_group * wave.tokens_a_group;
+    for (wave.begin = 0; !status && wave.begin < call->sizes.n; wave.begin = wave.end) {
+        wave.end = minimum(wave.begin + step, call->sizes.n);
+        size_t groups = (size_t)((wave.end - wave.begin + wave.tokens_a_group - 1) / wave.tokens_a_group);
+        status = launch_rows(plan, call, chain, plan->kernels[QUERIES], wave, groups, slots);
+    }
+    return status;
+}
+
+static clfavor_status causal(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, clfavor_wave wave,
+                             size_t slots) {
+    clfavor_status status = CLFAVOR_SUCCESS;
+    bool split = plan->pieces > 1;
+    uint64_t step = split ? plan->numbers[PARTIAL_WAVE] : CAUSAL_WAVE / plan->chunk * plan->chunk;
+    for (wave.begin = 0; !status && wave.begin < call->sizes.n; wave.begin = wave.end) {
+        wave.first = wave.begin == 0;
+        wave.end = minimum(wave.begin + step, call->sizes.n);
+        status = launch_causal(plan, call, chain, wave, slots);
+        size_t groups = (size_t)((wave.end - wave.begin + plan->chunk - 1) / plan->chunk);
+        if (!status && split)
+            status = launch_rows(plan, call, chain, plan->kernels[COMBINE], wave, groups, slots);
+    }
+    return status;
+}
+
+static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *user_call, clfavor_chain *chain) {
+    clfavor_status status = CLFAVOR_SUCCESS;
+    clfavor_call call = *user_call;
+    uint32_t block = plan->value_block, group = call.sizes.group;
+    clfavor_wave wave = {.slot_stride = plan->numbers[SLOT_FLOATS], .pieces = plan->pieces};
+    wave.share_heads = plan->desc.causal ? (uint32_t)minimum(group, plan->numbers[SHARE_HEADS]) : group;
+    wave.shares = (group + wave.share_heads - 1) / wave.share_heads;
+    uint64_t slots = call.batch * call.sizes.state_heads * wave.shares;
+    uint64_t states = plan->numbers[SLOTS] * plan->numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces);
+    wave.state = call.workspace.view.offset;
+    wave.partial = wave.state + (states + 31) / 32 * 32;
+    for (uint32_t column = 0; !status && column < plan->desc.value_dim; column += block) {
+        call.sizes.value_dim = (uint32_t)minimum(block, plan->desc.value_dim - column);
+        for (uint64_t slot = 0; !status && slot < slots; slot += plan->numbers[SLOTS]) {
+            size_t count = (size_t)minimum(plan->numbers[SLOTS], slots - slot);
+            wave.slot = (uint32_t)slot;
+            status = plan->desc.causal ? causal(plan, &call, chain, wave, count)
+                                       : bidirectional(plan, &call, chain, wave, count);
+        }
+        call.v.view.offset += block;
+        call.o.view.offset += block;
+        call.lse.buffer = call.sign.buffer = NULL; /* written with the first block */
+    }
+    return status;
+}
+
+const clfavor_backend clfavor_backend_attention_cpu = {prepare, enqueue};
