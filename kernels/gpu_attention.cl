@@ -1,0 +1,352 @@
+/* Attention for the gpu class: one work-item an element, no barriers, so that it runs on any device with any work-group
+ * size. src/attention_gpu.c has the order of the launches; gpu_attention.h the parts of the workspace.
+ *
+ * A key feature is value * 2^(exponent); a state is kept relative to 2^c. c is the largest exponent so far, rounded up
+ * to an integer: then a change of c scales the state by a power of two, which is exact however often it happens. Inside
+ * a chunk a pair (i, j) has its own reference, the largest exponent of its products, so nothing depends on later keys.
+ */
+#include "types.h"
+#include "maps.clh"
+#include "gpu_attention.h"
+
+#ifndef DIM
+#define DIM 64
+#endif
+#ifndef PANEL
+#define PANEL 16
+#endif
+#ifndef GENERAL
+#define GENERAL 0
+#endif
+
+#define BLOCK 64 /* terms that are added plainly; sums of blocks are compensated */
+
+#define FEATURES       (VALUES * sizes.rows)
+#define REFERENCES     (LOG_MAP ? FEATURES : 1)
+#define ALL_COLUMNS    (wave.columns + 1)
+#define CHUNK_CAPACITY (wave.capacity / wave.chunk)
+#define WAVE_CHUNKS    ((wave.tokens + wave.chunk - 1) / wave.chunk)
+
+typedef struct running_sum {
+    float sum, low;
+} running_sum;
+
+/* Knuth's two-sum: what `sum` loses goes to `low`. */
+static inline running_sum add(running_sum to, float term) {
+    const float sum = to.sum + term, part = sum - to.sum;
+    running_sum result;
+    result.low = to.low + ((to.sum - (sum - part)) + (term - part));
+    result.sum = sum;
+    return result;
+}
+
+/* Once the sum is infinite, `low` is NaN and means nothing. */
+static inline float total(running_sum of) {
+    return of.low == of.low ? of.sum + of.low : of.sum;
+}
+
+/* 2^(exponent - reference); an empty maximum, -inf, must not meet an exponent of -inf. */
+static inline float power(float exponent, float reference) {
+    return exp2_real(exponent - (reference == NEG_INF ? 0.0f : reference));
+}
+
+static inline ulong state_place(clfavor_view view, clfavor_sizes sizes, ulong state) {
+    const ulong head = state % sizes.state_heads * sizes.heads_kv / sizes.state_heads;
+    return view.offset + state / sizes.state_heads * view.batch + head * view.head;
+}
+
+static inline ulong slot_place(clfavor_view view, clfavor_sizes sizes, clfavor_gpu_wave wave, uint slot) {
+    const ulong state = wave.state + slot / wave.heads;
+    const ulong head = state % sizes.state_heads * sizes.group + wave.head + slot % wave.heads;
+    return view.offset + state / sizes.state_heads * view.batch + head * view.head;
+}
+
+static inline ulong set_place(clfavor_weights_layout layout, clfavor_sizes sizes, ulong state) {
+    return sizes.sets == 1 ? 0 : state % sizes.state_heads * layout.set_stride;
+}
+
+/* Row r of a matrix in panels times x. */
+static inline float project(__global const float *panels, __global const float *x, uint r) {
+    __global const float *w = panels + (ulong)(r / PANEL) * (DIM * PANEL) + r % PANEL;
+    float t = 0.0f;
+    for (uint k = 0; k < DIM; ++k)
+        t = MAD(w[k * PANEL], x[k], t);
+    return t;
+}
+
+/* The part of the exponent that belongs to a token. [token, state or slot] */
+__kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                            __global const float *x, clfavor_view view, __global const float *weights,
+                            clfavor_weights_layout layout, int key) {
+    const uint t = get_global_id(0), slot = get_global_id(1);
+    if (t >= wave.tokens)
+        return;
+    const ulong state = wave.state + (key ? slot : slot / wave.heads);
+    weights += set_place(layout, sizes, state);
+    x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
+    x += (wave.token + t) * view.token;
+    __global const float *s = weights + (key ? layout.sk : layout.sq);
+    float scalar = s[1], square = 0.0f;
+#if GENERAL
+    __global const float *offset = weights + (key ? layout.ok : layout.oq);
+    __global const float *linear = weights + (key ? layout.uk : layout.uq);
+    float product = 0.0f;
+    for (uint r = 0; r < DIM; ++r) {
+        const float y = project(weights + (key ? layout.tk : layout.tq), x, r) + offset[r];
+        square = MAD(y, y, square);
+        product = MAD(linear[r], x[r], product);
+    }
+    scalar += product - square;
+#else
+    for (uint k = 0; k < DIM; ++k)
+        square = MAD(x[k], x[k], square);
+    scalar = s[0] != 0.0f ? MAD(s[0], square, scalar) : scalar; /* a square that is infinite must not count */
+#endif
+    workspace[(key ? wave.key_scalars : wave.query_scalars) + (ulong)slot * wave.capacity + t] = scalar;
+}
+
+/* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. [row + rows * token, state or slot] */
+__kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *x,
+                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key) {
+    const uint index = get_global_id(0), r = index % sizes.rows, t = index / sizes.rows, slot = get_global_id(1);
+    if (t >= wave.tokens)
+        return;
+    const ulong state = wave.state + (key ? slot : slot / wave.heads);
+    const ulong place = (ulong)slot * wave.capacity + t;
+    x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
+    x += (wave.token + t) * view.token;
+#if FAMILY == FAMILY_ELU
+    const float y = x[r];
+#else
+    weights += set_place(layout, sizes, state);
+    const float y = project(weights + (key ? layout.wk : layout.wq), x, r) + weights[(key ? layout.bk : layout.bq) + r];
+#endif
+    __global float *out = workspace + (key ? wave.keys : wave.queries) + place * FEATURES + r;
+#if LOG_MAP
+    *out = key ? map_exponent(y) + workspace[wave.key_scalars + place] : map_exponent(y);
+#else
+    for (int part = 0; part < VALUES; ++part)
+        out[part * sizes.rows] = map_value(y, part);
+#endif
+}
+
+/* c at the start of each chunk and at the end of the wave. [reference, state] */
+__kernel void references(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint f = get_global_id(0), state = get_global_id(1);
+    if (f >= REFERENCES)
+        return;
+    __global const float *exponent =
+        workspace + (LOG_MAP ? wave.keys : wave.key_scalars) + (ulong)state * wave.capacity * REFERENCES + f;
+    __global float *reference = workspace + wave.references + (ulong)state * (CHUNK_CAPACITY + 1) * REFERENCES + f;
+    float c = wave.first ? NEG_INF : reference[(ulong)CHUNK_CAPACITY * REFERENCES];
+    for (uint t = 0; t < wave.tokens; ++t) {
+        if (t % wave.chunk == 0)
+            reference[(ulong)(t / wave.chunk) * REFERENCES] = c;
+        const float e = ceil(exponent[(ulong)t * REFERENCES]);
+        c = LARGER(e, c);
+    }
+    reference[(ulong)WAVE_CHUNKS * REFERENCES] = c;
+    reference[(ulong)CHUNK_CAPACITY * REFERENCES] = c;
+}
+
+/* Key features relative to c at the end of their chunk. [feature + F * token, state] */
+__kernel void key_weights(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint index = get_global_id(0), f = index % FEATURES, t = index / FEATURES, state = get_global_id(1);
+    if (t >= wave.tokens)
+        return;
+    const ulong place = (ulong)state * wave.capacity + t;
+    const float c = workspace[wave.references + (LOG_MAP ? f : 0) +
+                              ((ulong)state * (CHUNK_CAPACITY + 1) + t / wave.chunk + 1) * REFERENCES];
+    const float key = workspace[wave.keys + place * FEATURES + f];
+    workspace[wave.queries + place * FEATURES + f] =
+        LOG_MAP ? power(key, c) : key * power(workspace[wave.key_scalars + place], c);
+}
+
+/* What each chunk adds to the state. [column + C * feature, chunk, state] */
+__kernel void chunk_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                           __global const float *v, clfavor_view view) {
+    const uint index = get_global_id(0), column = index % ALL_COLUMNS, f = index / ALL_COLUMNS;
+    const uint chunk = get_global_id(1), state = get_global_id(2);
+    if (f >= FEATURES)
+        return;
+    const uint first = chunk * wave.chunk, end = min(first + wave.chunk, wave.tokens);
+    __global const float *weight = workspace + wave.queries + (ulong)state * wave.capacity * FEATURES + f;
+    v += state_place(view, sizes, wave.state + state) + wave.token * view.token + wave.column + column;
+    running_sum sum = {0.0f, 0.0f};
+    for (uint block = first; block < end; block += BLOCK) {
+        float part = 0.0f;
+        for (uint j = block; j < min(block + BLOCK, end); ++j)
+            part = MAD(weight[(ulong)j * FEATURES], column < wave.columns ? v[j * view.token] : 1.0f, part);
+        sum = add(sum, part);
+    }
+    workspace[wave.starts + (((ulong)state * CHUNK_CAPACITY + chunk) * FEATURES + f) * ALL_COLUMNS + column] =
+        total(sum);
+}
+
+/* The running state; it replaces what a chunk adds by the state at the chunk's start, or, if not causal, that of the
+ * first chunk by the state at the wave's end. [column + C * feature, state] */
+__kernel void scan(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint index = get_global_id(0), column = index % ALL_COLUMNS, f = index / ALL_COLUMNS,
+               state = get_global_id(1);
+    if (f >= FEATURES)
+        return;
+    const ulong step = (ulong)FEATURES * ALL_COLUMNS, element = (ulong)f * ALL_COLUMNS + column;
+    __global float *start = workspace + wave.starts + state * CHUNK_CAPACITY * step + element;
+    __global float *sum = workspace + wave.sums + state * step + element;
+    __global float *low = workspace + wave.lows + state * step + element;
+    __global const float *reference =
+        workspace + wave.references + (LOG_MAP ? f : 0) + (ulong)state * (CHUNK_CAPACITY + 1) * REFERENCES;
+    running_sum now = {0.0f, 0.0f};
+    if (!wave.first) {
+        now.sum = *sum;
+        now.low = *low;
+    }
+    for (uint chunk = 0; chunk < WAVE_CHUNKS; ++chunk) {
+        const float scale = power(reference[(ulong)chunk * REFERENCES], reference[(ulong)(chunk + 1) * REFERENCES]);
+        const float added = start[chunk * step];
+        if (wave.causal)
+            start[chunk * step] = total(now);
+        now.sum *= scale;
+        now.low *= scale;
+        now = add(now, added);
+    }
+    *sum = now.sum;
+    *low = now.low;
+    if (!wave.causal)
+        *start = total(now);
+}
+
+/* sum_r phi_r(q_i) phi_r(k_j) = pair * 2^(pair's reference), j <= i in a chunk. [j + chunk * row, slot] */
+__kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint index = get_global_id(0), j = index % wave.chunk, i = index / wave.chunk, slot = get_global_id(1);
+    if (i >= wave.tokens || j > i % wave.chunk)
+        return;
+    const ulong place = (ulong)(slot / wave.heads) * wave.capacity + i / wave.chunk * wave.chunk + j;
+    __global const float *query = workspace + wave.queries + ((ulong)slot * wave.capacity + i) * FEATURES;
+    __global const float *key = workspace + wave.keys + place * FEATURES;
+#if LOG_MAP
+    float reference = NEG_INF;
+    for (uint f = 0; f < FEATURES; ++f) {
+        const float e = query[f] + key[f];
+        reference = LARGER(e, reference);
+    }
+#else
+    const float reference = workspace[wave.key_scalars + place];
+#endif
+    running_sum sum = {0.0f, 0.0f};
+    for (uint block = 0; block < FEATURES; block += BLOCK) {
+        float part = 0.0f;
+        for (uint f = block; f < min(block + BLOCK, FEATURES); ++f)
+            part = LOG_MAP ? part + power(query[f] + key[f], reference) : MAD(query[f], key[f], part);
+        sum = add(sum, part);
+    }
+    const ulong pair = ((ulong)slot * wave.capacity + i) * wave.chunk + j;
+    workspace[wave.pairs + pair] = total(sum);
+    workspace[wave.pair_references + pair] = reference;
+}
+
+/* c of what a row takes from the state. */
+static inline __global const float *row_state_references(__global const float *workspace, clfavor_gpu_wave wave,
+                                                         clfavor_sizes sizes, uint slot, uint i) {
+    const uint chunk = wave.causal ? i / wave.chunk : CHUNK_CAPACITY;
+    return workspace + wave.references + ((ulong)(slot / wave.heads) * (CHUNK_CAPACITY + 1) + chunk) * REFERENCES;
+}
+
+/* The largest exponent of all that row i sums up; its pairs become relative to it. [row, slot] */
+__kernel void row_references(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint i = get_global_id(0), slot = get_global_id(1);
+    if (i >= wave.tokens)
+        return;
+    const ulong row = (ulong)slot * wave.capacity + i;
+    const uint count = wave.causal ? i % wave.chunk + 1 : 0;
+    __global const float *state = row_state_references(workspace, wave, sizes, slot, i);
+    __global const float *pair_reference = workspace + wave.pair_references + row * wave.chunk;
+    __global float *pair = workspace + wave.pairs + row * wave.chunk;
+#if LOG_MAP
+    __global const float *query = workspace + wave.queries + row * FEATURES;
+    float reference = NEG_INF;
+    for (uint f = 0; f < FEATURES; ++f) {
+        const float e = query[f] + state[f];
+        reference = LARGER(e, reference);
+    }
+#else
+    float reference = *state;
+#endif
+    for (uint j = 0; j < count; ++j)
+        reference = LARGER(pair_reference[j], reference);
+    for (uint j = 0; j < count; ++j)
+        pair[j] *= power(pair_reference[j], reference);
+    workspace[wave.row_references + row] = reference;
+}
+
+/* What row i takes of each feature of the state. [feature + F * row, slot] */
+__kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint index = get_global_id(0), f = index % FEATURES, i = index / FEATURES, slot = get_global_id(1);
+    if (i >= wave.tokens)
+        return;
+    const ulong row = (ulong)slot * wave.capacity + i;
+    const float c = row_state_references(workspace, wave, sizes, slot, i)[LOG_MAP ? f : 0];
+    const float reference = workspace[wave.row_references + row];
+    __global float *query = workspace + wave.queries + row * FEATURES + f;
+    *query = LOG_MAP ? power(*query + c, reference) : *query * power(c, reference);
+}
+
+/* Row i's sum over the state and its chunk, of a column of values or, for the last column, of no values. `v` is at the
+ * head's first token of the wave. */
+static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                            __global const float *v, ulong v_token, uint slot, uint i, uint column) {
+    const ulong row = (ulong)slot * wave.capacity + i;
+    const uint chunk = wave.causal ? i / wave.chunk : 0, first = chunk * wave.chunk;
+    const uint count = wave.causal ? i - first + 1 : 0;
+    __global const float *weight = workspace + wave.queries + row * FEATURES;
+    __global const float *pair = workspace + wave.pairs + row * wave.chunk;
+    __global const float *state = workspace + wave.starts + column +
+                                  ((ulong)(slot / wave.heads) * CHUNK_CAPACITY + chunk) * FEATURES * ALL_COLUMNS;
+    running_sum sum = {0.0f, 0.0f};
+    for (uint block = 0; block < FEATURES; block += BLOCK) {
+        float part = 0.0f;
+        for (uint f = block; f < min(block + BLOCK, FEATURES); ++f)
+            part = MAD(weight[f], state[(ulong)f * ALL_COLUMNS], part);
+        sum = add(sum, part);
+    }
+    for (uint block = 0; block < count; block += BLOCK) {
+        float part = 0.0f;
+        for (uint j = block; j < min(block + BLOCK, count); ++j)
+            part = MAD(pair[j], column < wave.columns ? v[(first + j) * v_token + column] : 1.0f, part);
+        sum = add(sum, part);
+    }
+    return total(sum);
+}
+
+/* sum_j A_ij relative to the row's reference, and the lse and sign made from it. [row, slot] */
+__kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global float *lse,
+                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm) {
+    const uint i = get_global_id(0), slot = get_global_id(1);
+    if (i >= wave.tokens)
+        return;
+    const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
+    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns);
+    workspace[wave.denominators + row] = sum;
+    if (lse) {
+        const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
+        lse[slot_place(lse_view, sizes, wave, slot) + token * lse_view.token] =
+            sum == 0.0f ? NEG_INF : M_LN2_F * (exponent + log2(fabs(sum)) + log2_norm);
+    }
+    if (sign)
+        sign[slot_place(sign_view, sizes, wave, slot) + token * sign_view.token] =
+            sum > 0.0f ? 1.0f : (sum < 0.0f ? -1.0f : (sum == 0.0f ? 0.0f : sum));
+}
+
+/* [column + columns * row, slot] */
+__kernel void outputs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
+                      clfavor_view v_view, __global float *o, clfavor_view o_view) {
+    const uint index = get_global_id(0), column = index % wave.columns, i = index / wave.columns,
+               slot = get_global_id(1);
+    if (i >= wave.tokens)
+        return;
+    v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.token * v_view.token + wave.column;
+    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column);
+    const float denominator = workspace[wave.denominators + (ulong)slot * wave.capacity + i];
+    o[slot_place(o_view, sizes, wave, slot) + (wave.token + i) * o_view.token + wave.column + column] =
+        denominator == 0.0f ? 0.0f : sum / denominator;
+}
