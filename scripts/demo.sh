@@ -22,8 +22,8 @@ for set in minilm-layer5 minilm-long; do
             END {
                 if (first) {
                     printf "device: %s (%s class)\n\n", value["device"], value["class"]
-                    printf "%-14s %-20s %4s %7s   %s\n", "", "", "", "us per", "relative error |O - E| / |E|"
-                    printf "%-14s %-20s %4s %7s   %6s %7s  %s\n", "data", "shape", "m", "token", "median", "mean(V)", "per head"
+                    printf "%-14s %-20s %4s %7s   %s\n", "", "", "", "us a", "relative error |O - E| / |E|"
+                    printf "%-14s %-20s %4s %7s   %6s %7s  %s\n", "data", "shape", "m", "token*", "median", "mean(V)", "per head"
                 }
                 printf "%-14s %-20s %4d %7.2f   %6.3f %7.3f ", data, value["shape"], value["features"],
                     1e6 / value["tokens_per_second"], value["relative_error.median"], value["mean_value_error"]
@@ -35,3 +35,4 @@ for set in minilm-layer5 minilm-long; do
         first=0
     done
 done
+printf '\n* of all heads together. mean(V): the error of answering every query with the mean of the values.\n'

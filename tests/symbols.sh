@@ -1,6 +1,7 @@
 #!/bin/sh
 # The ABI: the library exports what symbols.txt lists, and the headers declare the same. A name that appears here by
 # surprise lacks `static` or CLFAVOR_API; a name that goes breaks programs and needs a new SOVERSION.
+# The library needs OpenCL and the C library, nothing else.
 set -eu
 
 work=$(mktemp -d)
@@ -23,5 +24,14 @@ esac
 nm -D --defined-only "$CLFAVOR_LIB" | awk '{print $3}' | grep -v '^__' | sort >"$work/library"
 diff "$list" "$work/library" || {
     echo "the library and tests/symbols.txt differ"
+    exit 1
+}
+
+objdump -p "$CLFAVOR_LIB" | awk '$1 == "NEEDED" {print $2}' | grep -Ev '^(libOpenCL|libm|libc|libpthread|lib[a-z]+san)\.so' && {
+    echo "the library needs more than OpenCL and libm"
+    exit 1
+}
+objdump -p "$CLFAVOR_LIB" | grep -q 'SONAME *libclfavor\.so\.0$' || {
+    echo "the library's SONAME is not libclfavor.so.0"
     exit 1
 }
