@@ -1,0 +1,216 @@
+#include "support_attention.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+test_case test_case_resolve(test_case c) {
+    c.batch = c.batch ? c.batch : 1;
+    c.heads = c.heads ? c.heads : 1;
+    c.heads_kv = c.heads_kv ? c.heads_kv : c.heads;
+    c.n_k = c.n_k ? c.n_k : c.n;
+    c.dv = c.dv ? c.dv : c.d;
+    c.sets = c.sets ? c.sets : 1;
+    c.sigma = c.sigma != 0.0 ? c.sigma : 1.0;
+    return c;
+}
+
+test_inputs test_inputs_create(const test_case *user) {
+    const test_case c = test_case_resolve(*user);
+    test_inputs in = {.q_count = (size_t)(c.batch * c.heads * c.n * c.d),
+                      .k_count = (size_t)(c.batch * c.heads_kv * c.n_k * c.d),
+                      .v_count = (size_t)(c.batch * c.heads_kv * c.n_k * c.dv)};
+    in.q = test_normals(3 * c.seed + 101, in.q_count, c.sigma);
+    in.k = test_normals(3 * c.seed + 102, in.k_count, c.sigma);
+    in.v = test_normals(3 * c.seed + 103, in.v_count, 1.0);
+    return in;
+}
+
+void test_inputs_free(test_inputs *in) {
+    free(in->q);
+    free(in->k);
+    free(in->v);
+}
+
+clfavor_estimator *test_estimator(const test_case *user) {
+    const test_case c = test_case_resolve(*user);
+    if (c.exact)
+        return NULL;
+    clfavor_projection *projection = NULL;
+    clfavor_projection_desc desc = {.struct_size = sizeof desc,
+                                    .kind = c.projection,
+                                    .features = c.m,
+                                    .dim = c.d,
+                                    .sets = c.sets,
+                                    .seed = c.seed};
+    clfavor_estimator_desc estimator_desc = {
+        .struct_size = sizeof estimator_desc, .map = c.map, .dim = c.d, .scale = c.scale};
+    clfavor_estimator *estimator = NULL;
+    if (c.map != CLFAVOR_MAP_ELU) {
+        ck_assert_int_eq(clfavor_projection_create(&projection, &desc), CLFAVOR_SUCCESS);
+        estimator_desc.projection = projection;
+    }
+    ck_assert_int_eq(clfavor_estimator_create(&estimator, &estimator_desc), CLFAVOR_SUCCESS);
+    clfavor_projection_destroy(projection);
+    return estimator;
+}
+
+test_outputs test_run(test_device *device, clfavor_context *context, const test_case *user, const test_inputs *in) {
+    const test_case c = test_case_resolve(*user);
+    clfavor_plan_desc desc = {.struct_size = sizeof desc,
+                              .operation = c.exact ? CLFAVOR_OP_EXACT : CLFAVOR_OP_ATTENTION,
+                              .map = c.map,
+                              .features = c.map == CLFAVOR_MAP_ELU ? 0 : c.m,
+                              .dim = c.d,
+                              .value_dim = c.dv,
+                              .causal = c.causal,
+                              .chunk = c.chunk,
+                              .pieces = c.pieces,
+                              .max_batch = c.batch,
+                              .max_heads = c.heads,
+                              .max_n = c.max_n ? c.max_n : c.n > c.n_k ? c.n : c.n_k,
+                              .workspace_limit = c.workspace_limit};
+    clfavor_plan *plan = NULL;
+    clfavor_status status = clfavor_plan_create(&plan, context, &desc);
+    ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), device->log);
+    test_outputs out = {.o_count = (size_t)(c.batch * c.heads * c.n * c.dv), .rows = (size_t)(c.batch * c.heads * c.n)};
+    out.info.struct_size = sizeof out.info;
+    ck_assert_int_eq(clfavor_plan_get_info(plan, &out.info), CLFAVOR_SUCCESS);
+
+    clfavor_weights *weights = NULL;
+    clfavor_estimator *estimator = test_estimator(&c);
+    if (estimator)
+        ck_assert_int_eq(clfavor_weights_create(&weights, context, estimator), CLFAVOR_SUCCESS);
+    clfavor_estimator_destroy(estimator);
+
+    test_buffer q = test_buffer_create(device, in->q, in->q_count);
+    test_buffer k = test_buffer_create(device, in->k, in->k_count);
+    test_buffer v = test_buffer_create(device, in->v, in->v_count);
+    test_buffer o = test_buffer_create(device, NULL, out.o_count);
+    test_buffer lse = test_buffer_create(device, NULL, out.rows);
+    test_buffer sign = test_buffer_create(device, NULL, out.rows);
+    size_t workspace_floats = out.info.workspace_size / sizeof(float);
+    test_buffer workspace = test_buffer_create(device, NULL, workspace_floats ? workspace_floats : 1);
+    clfavor_attention_args args = {.struct_size = sizeof args,
+                                   .weights = weights,
+                                   .batch = c.batch,
+                                   .heads = c.heads,
+                                   .heads_kv = c.heads_kv,
+                                   .n = c.n,
+                                   .n_k = c.n_k,
+                                   .scale = c.exact ? c.scale : 0.0,
+                                   .q = test_tensor(&q, c.heads, c.n, c.d),
+                                   .k = test_tensor(&k, c.heads_kv, c.n_k, c.d),
+                                   .v = test_tensor(&v, c.heads_kv, c.n_k, c.dv),
+                                   .o = test_tensor(&o, c.heads, c.n, c.dv),
+                                   .lse = test_tensor(&lse, c.heads, c.n, 1),
+                                   .sign = test_tensor(&sign, c.heads, c.n, 1),
+                                   .workspace = workspace.mem,
+                                   .workspace_offset = workspace.offset};
+    cl_event event = NULL;
+    status = clfavor_enqueue_attention(plan, &args, device->queue, 0, NULL, &event);
+    ck_assert_msg(!status, "enqueue: %s\n%s", clfavor_status_name(status), device->log);
+    ck_assert_int_eq(clWaitForEvents(1, &event), CL_SUCCESS);
+    clReleaseEvent(event);
+    out.o = test_buffer_read(device, &o);
+    out.lse = test_buffer_read(device, &lse);
+    out.sign = test_buffer_read(device, &sign);
+    free(test_buffer_read(device, &workspace)); /* checks its guards */
+    test_buffer *buffers[] = {&q, &k, &v, &o, &lse, &sign, &workspace};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; ++i)
+        test_buffer_release(buffers[i]);
+    clfavor_weights_destroy(weights);
+    clfavor_plan_destroy(plan);
+    return out;
+}
+
+void test_outputs_free(test_outputs *out) {
+    free(out->o);
+    free(out->lse);
+    free(out->sign);
+}
+
+test_reference test_run_reference(const test_case *user, const test_inputs *in) {
+    const test_case c = test_case_resolve(*user);
+    size_t rows = (size_t)(c.batch * c.heads * c.n);
+    test_reference out = {.o = test_alloc(rows * c.dv, sizeof(double)),
+                          .lse = test_alloc(rows, sizeof(double)),
+                          .sign = test_alloc(rows, sizeof(double)),
+                          .abs_sum = test_alloc(rows, sizeof(double))};
+    double *q = test_doubles(in->q, in->q_count), *k = test_doubles(in->k, in->k_count),
+           *v = test_doubles(in->v, in->v_count);
+    clfavor_reference_args args = {.struct_size = sizeof args,
+                                   .batch = c.batch,
+                                   .heads = c.heads,
+                                   .heads_kv = c.heads_kv,
+                                   .n = c.n,
+                                   .n_k = c.n_k,
+                                   .dim = c.d,
+                                   .value_dim = c.dv,
+                                   .causal = c.causal,
+                                   .scale = c.exact ? c.scale : 0.0,
+                                   .q = q,
+                                   .k = k,
+                                   .v = v,
+                                   .o = out.o,
+                                   .lse = out.lse,
+                                   .sign = out.sign,
+                                   .abs_sum = out.abs_sum};
+    clfavor_estimator *estimator = test_estimator(&c);
+    ck_assert_int_eq(c.exact ? clfavor_reference_exact(&args) : clfavor_reference_attention(estimator, &args),
+                     CLFAVOR_SUCCESS);
+    clfavor_estimator_destroy(estimator);
+    free(q);
+    free(k);
+    free(v);
+    return out;
+}
+
+void test_reference_free(test_reference *reference) {
+    free(reference->o);
+    free(reference->lse);
+    free(reference->sign);
+    free(reference->abs_sum);
+}
+
+double test_case_error(const test_case *user, const test_outputs *out, const test_reference *reference,
+                       size_t *skipped) {
+    const test_case c = test_case_resolve(*user);
+    bool is_signed =
+        !c.exact && (c.map == CLFAVOR_MAP_TRIG || c.map == CLFAVOR_MAP_TRIG_PHASE || c.map == CLFAVOR_MAP_GAUSSIAN);
+    const double eps = 0x1p-24;
+    double worst = 0.0;
+    *skipped = 0;
+    for (uint64_t head = 0; head < c.batch * c.heads; ++head) {
+        double difference = 0.0, norm = 0.0;
+        for (uint64_t i = 0; i < c.n; ++i) {
+            size_t row = (size_t)(head * c.n + i);
+            if (is_signed && !(eps * exp(reference->abs_sum[row] - reference->lse[row]) <= 0.1)) {
+                ++*skipped;
+                continue;
+            }
+            for (uint32_t l = 0; l < c.dv; ++l) {
+                double expected = reference->o[row * c.dv + l], error = (double)out->o[row * c.dv + l] - expected;
+                difference += error * error;
+                norm += expected * expected;
+            }
+        }
+        double error = difference == 0.0 ? 0.0 : sqrt(difference / norm);
+        worst = error <= worst ? worst : error; /* NaN wins */
+    }
+    return worst;
+}
+
+const char *test_case_name(const test_case *user, clfavor_device_class device_class) {
+    static const char *const maps[] = {"positive", "hyperbolic", "trig", "trig-phase",
+                                       "gaussian", "relu",       "elu",  "exponential"};
+    static _Thread_local char text[320];
+    const test_case c = test_case_resolve(*user);
+    snprintf(text, sizeof text,
+             "%s %s%s B=%llu H=%llu H_kv=%llu n=%llu n_k=%llu d=%u dv=%u m=%u sets=%u chunk=%u pieces=%u sigma=%g seed=%llu",
+             device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu", c.exact ? "exact" : maps[c.map],
+             c.causal ? " causal" : "", (unsigned long long)c.batch, (unsigned long long)c.heads,
+             (unsigned long long)c.heads_kv, (unsigned long long)c.n, (unsigned long long)c.n_k, c.d, c.dv, c.m, c.sets,
+             c.chunk, c.pieces, c.sigma, (unsigned long long)c.seed);
+    return text;
+}
