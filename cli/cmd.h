@@ -1,0 +1,9 @@
+/* The subcommands: each takes its own arguments, argv[0] being its name, and returns the exit code. */
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+
+int cmd_devices(int argc, char **argv);
+int cmd_features(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+
+#endif

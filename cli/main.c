@@ -1,0 +1,55 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <clfavor/clfavor.h>
+
+#include "cmd.h"
+#include "message.h"
+#include "outfile.h"
+
+static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
+                            "Linear-time attention with random features (Performer, FAVOR+) on OpenCL.\n"
+                            "\n"
+                            "  devices    what OpenCL devices there are, and which one would be chosen\n"
+                            "  run        attention of .npy queries, keys and values\n"
+                            "  features   the feature matrix of queries or keys\n"
+                            "\n"
+                            "  clfavor SUBCOMMAND --help tells the options; clfavor --version the version.\n"
+                            "\n"
+                            "Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed,\n"
+                            "2 wrong usage or bad input, 3 no usable OpenCL device.\n"
+                            "Environment: CLFAVOR_DEVICE selects the device as --device does.\n";
+
+static int print(const char *text) {
+    if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
+        return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
+    return CLI_OK;
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(int, char **);
+    } commands[] = {{"devices", cmd_devices}, {"features", cmd_features}, {"run", cmd_run}};
+    static const char *const later[] = {"fit", "advise", "verify", "bench", "tune", "selftest"};
+
+    outfile_catch_signals();
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0)
+        return print(usage);
+    if (strcmp(name, "--version") == 0) {
+        char text[64];
+        snprintf(text, sizeof text, "clfavor %s\n", clfavor_version_string());
+        return print(text);
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; ++i)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < sizeof later / sizeof *later; ++i)
+        if (strcmp(name, later[i]) == 0)
+            return cli_error(CLI_USAGE,
+                             "'%s' belongs to a later stage of clfavor; this one has devices, run and features", name);
+    return cli_error(CLI_USAGE, "expected a subcommand (devices, run or features), got %s%s%s; see `clfavor --help`",
+                     *name ? "'" : "nothing", name, *name ? "'" : "");
+}

@@ -1,0 +1,321 @@
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+
+enum {
+    KEY_Q = 256, /* above every character: no short options */
+    KEY_K,
+    KEY_V,
+    KEY_X,
+    KEY_OUT,
+    KEY_OUT_SCALE,
+    KEY_ROLE,
+    KEY_LSE,
+    KEY_LSE_SIGN,
+    KEY_MAP,
+    KEY_FEATURES,
+    KEY_PROJECTION,
+    KEY_SEED,
+    KEY_PROJECTION_OUT,
+    KEY_PROJECTION_IN,
+    KEY_PER_HEAD,
+    KEY_SCALE,
+    KEY_CAUSAL,
+    KEY_CHUNK,
+    KEY_PIECES,
+    KEY_EXACT,
+    KEY_COMPARE,
+    KEY_COMPARE_ROWS,
+    KEY_DEVICE,
+    KEY_REPEAT,
+    KEY_JSON,
+    KEY_LATER,
+    KEY_HELP
+};
+
+#define OPTION(name, key, arg, text)                                                                                   \
+    { name, key, arg, 0, text, 0 }
+
+#define ESTIMATOR_OPTIONS                                                                                              \
+    OPTION("map", KEY_MAP, "MAP",                                                                                      \
+           "positive (default), hyperbolic, trig, trig-phase, gaussian, relu or elu (which has no projection)"),       \
+        OPTION("features", KEY_FEATURES, "M",                                                                          \
+               "Rows of the projection, 1 to 65536 (default 256); hyperbolic, trig and gaussian make 2M features"),    \
+        OPTION("projection", KEY_PROJECTION, "KIND",                                                                   \
+               "orthogonal (default: Haar blocks, chi norms), iid or orthogonal-fixed-norm (biased)"),                 \
+        OPTION("seed", KEY_SEED, "S", "64 bits (default 0); the same seed gives the same projection everywhere"),      \
+        OPTION("projection-out", KEY_PROJECTION_OUT, "FILE",                                                           \
+               "Write W as float64 [m, d] or [heads, m, d], and the phases to FILE with .phase.npy for .npy"),         \
+        OPTION("projection-in", KEY_PROJECTION_IN, "FILE",                                                             \
+               "Read W instead of drawing it, and the phases where their file exists"),                                \
+        OPTION("projection-per-head", KEY_PER_HEAD, 0, "An independent W for each K/V head (default: one for all)"),   \
+        OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),                          \
+        OPTION("estimator", KEY_LATER, "FILE", "Use a fitted estimator (a later stage)")
+
+#define COMMON_OPTIONS                                                                                                 \
+    OPTION("device", KEY_DEVICE, "SEL",                                                                                \
+           "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "  \
+           "else the first usable device)"),                                                                           \
+        OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),                        \
+        OPTION("help", KEY_HELP, 0, "Show this help"), {                                                               \
+        0                                                                                                              \
+    }
+
+static const struct argp_option run_options[] = {
+    OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
+    OPTION("k", KEY_K, "FILE", "Keys: H may be a divisor of the queries' and n another unless --causal"),
+    OPTION("v", KEY_V, "FILE", "Values: as the keys, the last axis may differ"),
+    OPTION("out", KEY_OUT, "FILE", "Write O, float32"),
+    OPTION("lse", KEY_LSE, "FILE", "Write log |sum_j A_ij|, float32 [.., n]"),
+    OPTION("lse-sign", KEY_LSE_SIGN, "FILE", "Write the sign of that sum: +1, 0 or -1"),
+    OPTION("causal", KEY_CAUSAL, 0, "Row i sees keys 0 to i only"),
+    OPTION("chunk", KEY_CHUNK, "C", "Tokens a chunk (default: chosen)"),
+    OPTION("pieces", KEY_PIECES, "P", "Parts that a head is split into (default: chosen)"),
+    OPTION("exact", KEY_EXACT, 0, "Exact softmax attention instead of random features"),
+    OPTION("compare", KEY_COMPARE, 0,
+           "Also compute exact attention on evenly spaced query rows and print the relative error |O-E|/|E| "
+           "(Frobenius) of each head, the median, and that of answering the mean of the values that a row sees"),
+    OPTION("compare-rows", KEY_COMPARE_ROWS, "N|all", "Rows a head for --compare, which it implies (default 4096)"),
+    OPTION("repeat", KEY_REPEAT, "R", "One warm-up, then R runs; seconds is their median (default: one cold run)"),
+    ESTIMATOR_OPTIONS,
+    OPTION("fit", KEY_LATER, 0, "Fit the estimator to these q and k first (a later stage)"),
+    OPTION("target-error", KEY_LATER, "E", "Choose M for an error (a later stage)"),
+    COMMON_OPTIONS};
+
+static const struct argp_option features_options[] = {
+    OPTION("x", KEY_X, "FILE", "Queries or keys, .npy [n, d], [H, n, d] or [B, H, n, d]"),
+    OPTION("out", KEY_OUT, "FILE", "Write the features, float32 [.., n, F]"),
+    OPTION("out-scale", KEY_OUT_SCALE, "FILE",
+           "Write their log scale: [.., n] for queries; [.., F] for keys, [.., 1] for trig, trig-phase and gaussian "
+           "(default: the name of --out with .logscale.npy for .npy)"),
+    OPTION("role", KEY_ROLE, "ROLE", "query or key"),
+    ESTIMATOR_OPTIONS,
+    COMMON_OPTIONS};
+
+static const struct argp_option devices_options[] = {
+    OPTION("json", KEY_JSON, 0, "One JSON object instead of text"), OPTION("help", KEY_HELP, 0, "Show this help"), {0}};
+
+static const char run_doc[] =
+    "Attention with random features, O_i = sum_j A_ij v_j / sum_j A_ij, or exact softmax attention.\v"
+    "Reported: device, class, shape, map, features (M), seconds (from the END of a marker before to the END of a "
+    "marker "
+    "after, on an in-order profiling queue), wall_seconds (the host's clock around clFinish), tokens_per_second (B n / "
+    "seconds, all heads together), relative_error, mean_value_error (the median over heads), workspace_bytes and "
+    "build_seconds. A cold run may include work that the OpenCL runtime puts off until then: use --repeat to measure.";
+static const char features_doc[] =
+    "The feature matrix phi = features * exp(log scale) of queries or keys.\v"
+    "With --projection-per-head each head of --x has its own W, as `run' draws them for K/V heads. For queries of more "
+    "heads than the keys give the W of `run --projection-out' to --projection-in, with as many sets as K/V heads.";
+static const char devices_doc[] = "Every OpenCL platform and device, its capabilities and kernel class, and which one "
+                                  "would be chosen and why ($CLFAVOR_DEVICE counts).";
+
+static const char *const map_names[] = {"positive", "hyperbolic", "trig", "trig-phase",
+                                        "gaussian", "relu",       "elu",  "exponential"};
+
+const char *options_map_name(clfavor_map map) {
+    return map_names[map];
+}
+
+/* ------------------------------------------------------------------------------------------------------------ values
+ */
+
+static int parse_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value) {
+    uint64_t number = 0;
+    bool good = *text != '\0';
+    for (const char *c = text; *c && good; ++c)
+        good = *c >= '0' && *c <= '9' && !__builtin_mul_overflow(number, 10u, &number) &&
+               !__builtin_add_overflow(number, (uint64_t)(*c - '0'), &number);
+    if (!good || number < low || number > high)
+        return cli_error(CLI_USAGE, "--%s expects a whole number from %llu to %llu, got '%s'", name,
+                         (unsigned long long)low, (unsigned long long)high, text);
+    *value = number;
+    return CLI_OK;
+}
+
+static int parse_u32(const char *name, const char *text, uint32_t high, uint32_t *value) {
+    uint64_t number = 0;
+    int status = parse_unsigned(name, text, 1, high, &number);
+    *value = (uint32_t)number;
+    return status;
+}
+
+static int parse_scale(const char *text, double *value) {
+    char *end;
+    *value = strtod(text, &end);
+    bool blank = *text == ' ' || (*text >= '\t' && *text <= '\r'); /* which strtod skips */
+    if (end == text || *end || blank || !isfinite(*value) || !(*value > 0))
+        return cli_error(CLI_USAGE, "--scale expects a finite number above 0, got '%s'", text);
+    return CLI_OK;
+}
+
+/* The index of text in names, or -1 after saying what was expected. */
+static int parse_name(const char *name, const char *text, const char *expected, const char *const *names, int count) {
+    for (int i = 0; i < count; ++i)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    cli_error(CLI_USAGE, "--%s expects %s, got '%s'", name, expected, text);
+    return -1;
+}
+
+static int parse_choice(options *o, int key, const char *text) {
+    static const char *const kinds[] = {"orthogonal", "iid", "orthogonal-fixed-norm"};
+    static const char *const roles[] = {"query", "key"};
+    int found;
+    if (key == KEY_MAP) {
+        found = parse_name("map", text, "positive, hyperbolic, trig, trig-phase, gaussian, relu or elu", map_names, 7);
+        o->map = (clfavor_map)found;
+        o->map_given = true;
+    } else if (key == KEY_PROJECTION) {
+        found = parse_name("projection", text, "orthogonal, iid or orthogonal-fixed-norm", kinds, 3);
+        o->projection = (clfavor_projection_kind)found;
+        o->projection_given = true;
+    } else {
+        found = parse_name("role", text, "query or key", roles, 2);
+        o->role = found == 0 ? ROLE_QUERY : ROLE_KEY;
+    }
+    return found < 0 ? CLI_USAGE : CLI_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ parser
+ */
+
+static const struct argp_option *table(subcommand command) {
+    return command == COMMAND_RUN ? run_options : command == COMMAND_FEATURES ? features_options : devices_options;
+}
+
+static const char *const names[] = {"run", "features", "devices"};
+
+/* getopt refused the word before state->next: it is unknown, ambiguous, lacks its value or has one too many. */
+static int refuse_word(const options *o, const struct argp_state *state) {
+    const char *word = state->next > 0 ? state->argv[state->next - 1] : "";
+    const char *name = word + strspn(word, "-");
+    size_t length = strcspn(name, "=");
+    for (const struct argp_option *entry = table(o->command); entry->name; ++entry)
+        if (strlen(entry->name) == length && memcmp(entry->name, name, length) == 0)
+            return cli_error(CLI_USAGE, entry->arg ? "%s: --%s expects a value, got none" : "%s: --%s takes no value",
+                             names[o->command], entry->name);
+    return cli_error(CLI_USAGE, "%s: unknown option '%s'; see `clfavor %s --help`", names[o->command], word,
+                     names[o->command]);
+}
+
+static int take_option(options *o, int key, char *arg, struct argp_state *state) {
+    switch (key) {
+#define TEXT(KEY, field)                                                                                               \
+    case KEY:                                                                                                          \
+        o->field = arg;                                                                                                \
+        return *arg ? CLI_OK                                                                                           \
+                    : cli_error(CLI_USAGE, "%s: an option that expects a name got an empty one", names[o->command])
+        TEXT(KEY_Q, q);
+        TEXT(KEY_K, k);
+        TEXT(KEY_V, v);
+        TEXT(KEY_X, x);
+        TEXT(KEY_OUT, out);
+        TEXT(KEY_OUT_SCALE, out_scale);
+        TEXT(KEY_LSE, lse);
+        TEXT(KEY_LSE_SIGN, lse_sign);
+        TEXT(KEY_PROJECTION_IN, projection_in);
+        TEXT(KEY_PROJECTION_OUT, projection_out);
+        TEXT(KEY_DEVICE, device);
+#undef TEXT
+    case KEY_MAP:
+    case KEY_PROJECTION:
+    case KEY_ROLE:
+        return parse_choice(o, key, arg);
+    case KEY_FEATURES:
+        return parse_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
+    case KEY_SEED:
+        o->seed_given = true;
+        return parse_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
+    case KEY_SCALE:
+        return parse_scale(arg, &o->scale);
+    case KEY_CHUNK:
+        return parse_u32("chunk", arg, UINT32_MAX, &o->chunk);
+    case KEY_PIECES:
+        return parse_u32("pieces", arg, UINT32_MAX, &o->pieces);
+    case KEY_REPEAT:
+        return parse_u32("repeat", arg, 1000000, &o->repeat);
+    case KEY_COMPARE_ROWS:
+        o->compare = true;
+        o->compare_rows = UINT64_MAX;
+        return strcmp(arg, "all") == 0 ? CLI_OK : parse_unsigned("compare-rows", arg, 1, UINT64_MAX, &o->compare_rows);
+    case KEY_PER_HEAD:
+        o->projection_per_head = true;
+        return CLI_OK;
+    case KEY_CAUSAL:
+        o->causal = true;
+        return CLI_OK;
+    case KEY_EXACT:
+        o->exact = true;
+        return CLI_OK;
+    case KEY_COMPARE:
+        o->compare = true;
+        return CLI_OK;
+    case KEY_JSON:
+        o->json = true;
+        return CLI_OK;
+    case KEY_LATER:
+        return cli_error(CLI_USAGE, "--fit, --estimator and --target-error belong to a later stage of clfavor; leave "
+                                    "them out");
+    case KEY_HELP:
+        argp_help(state->root_argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, state->name);
+        return OPTIONS_EXIT;
+    default: /* ARGP_KEY_ARG */
+        return cli_error(CLI_USAGE, "%s: unexpected argument '%s'; see `clfavor %s --help`", names[o->command], arg,
+                         names[o->command]);
+    }
+}
+
+static error_t parse_key(int key, char *arg, struct argp_state *state) {
+    options *o = state->input;
+    if (key == ARGP_KEY_ERROR) {
+        if (o->status == CLI_OK)
+            o->status = refuse_word(o, state);
+        return 0;
+    }
+    if (key > KEY_HELP) /* the others that argp calls with */
+        return ARGP_ERR_UNKNOWN;
+    o->status = take_option(o, key, arg, state);
+    return o->status == CLI_OK ? 0 : EINVAL;
+}
+
+static int require(const char *who, const char *name, const char *value) {
+    return value ? CLI_OK : cli_error(CLI_USAGE, "%s needs --%s; see `clfavor %s --help`", who, name, who);
+}
+
+static int check(const options *o) {
+    int status = CLI_OK;
+    if (o->command == COMMAND_RUN) {
+        (void)((status = require("run", "q", o->q)) || (status = require("run", "k", o->k)) ||
+               (status = require("run", "v", o->v)));
+    } else if (o->command == COMMAND_FEATURES) {
+        (void)((status = require("features", "x", o->x)) || (status = require("features", "out", o->out)) ||
+               (status = require("features", "role", o->role ? "" : NULL)));
+    }
+    if (status)
+        return status;
+    if ((o->exact || o->map == CLFAVOR_MAP_ELU) && (o->projection_in || o->projection_out || o->projection_per_head))
+        return cli_error(CLI_USAGE, "%s has no projection; leave --projection-in, -out and -per-head out",
+                         o->exact ? "--exact" : "--map elu");
+    return CLI_OK;
+}
+
+int options_parse(options *o, subcommand command, int argc, char **argv) {
+    static const char *const docs[] = {run_doc, features_doc, devices_doc};
+    *o = (options){.command = command, .compare_rows = 4096};
+    struct argp argp = {table(command), parse_key, NULL, docs[command], NULL, NULL, NULL};
+    char name[32] = "clfavor ";
+    strncat(name, names[command], sizeof name - 9);
+    argv[0] = name;
+    error_t error = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_LONG_ONLY, NULL, o);
+    argv[0] = NULL;
+    if (o->status == CLI_OK && error)
+        return cli_error(CLI_FAILED, "the command line cannot be read: %s", strerror(error));
+    return o->status ? o->status : check(o);
+}

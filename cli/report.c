@@ -1,0 +1,65 @@
+#include "report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "message.h"
+
+json_t *report_number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static void print_value(const json_t *value) {
+    if (json_is_string(value))
+        printf("%s", json_string_value(value));
+    else if (json_is_integer(value))
+        printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        printf("%.6g", json_real_value(value));
+    else
+        printf("%s", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "undefined");
+}
+
+void report_lines(json_t *object, const char *indent, const char *prefix) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        char name[128];
+        snprintf(name, sizeof name, "%s%s", prefix, key);
+        if (json_is_null(value))
+            continue;
+        if (json_is_object(value)) {
+            strncat(name, ".", sizeof name - strlen(name) - 1);
+            report_lines(value, indent, name);
+            continue;
+        }
+        printf("%s%s:", indent, name);
+        if (json_is_array(value)) {
+            for (size_t i = 0; i < json_array_size(value); ++i) {
+                putchar(' ');
+                print_value(json_array_get(value, i));
+            }
+        } else {
+            putchar(' ');
+            print_value(value);
+        }
+        putchar('\n');
+    }
+}
+
+int report_print(json_t *object, bool as_json) {
+    if (!object)
+        return cli_error(CLI_FAILED, "host memory is exhausted");
+    if (as_json) {
+        json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else {
+        report_lines(object, "", "");
+    }
+    json_decref(object);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
+    return CLI_OK;
+}
