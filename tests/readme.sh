@@ -4,7 +4,7 @@ set -eu
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sed -n '/^```c$/,/^```$/p' "$CLFAVOR_SOURCE/README.md" | sed '/^```/d' >"$work/example.c"
+awk '/^```$/ {inside = 0} inside; /^```c$/ {inside = 1}' "$CLFAVOR_SOURCE/README.md" >"$work/example.c"
 # shellcheck disable=SC2086 # a list of flags
 "$CC" $CFLAGS -std=c11 -Wall -Wextra -Werror -I"$CLFAVOR_SOURCE/include" "$work/example.c" -o "$work/example" \
     "$CLFAVOR_LIB" -lOpenCL -lm -pthread
