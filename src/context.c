@@ -18,6 +18,15 @@ void clfavor_log(const clfavor_context *context, clfavor_log_level level, const 
     context->log(context->log_user, level, line);
 }
 
+clfavor_status clfavor_desc_check(const clfavor_context *context, const char *name, void *own, size_t own_size,
+                                  const void *theirs) {
+    if (clfavor_desc_read(own, own_size, theirs))
+        return CLFAVOR_SUCCESS;
+    return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT,
+                          "%s: NULL, or a struct_size below %zu, or fields set past the %zu bytes that are known", name,
+                          sizeof own_size, own_size);
+}
+
 clfavor_status clfavor_check_cl(const clfavor_context *context, cl_int code, const char *call) {
     if (code == CL_SUCCESS)
         return CLFAVOR_SUCCESS;
@@ -64,10 +73,10 @@ static clfavor_status query_device(clfavor_context *context, clfavor_device_clas
     if (wanted == CLFAVOR_CLASS_AUTO) {
         context->device_class = cpu ? CLFAVOR_CLASS_CPU : CLFAVOR_CLASS_GPU;
         snprintf(context->reason, sizeof context->reason, "the device reports the type %s",
-                 cpu                            ? "CPU"
-                 : type & CL_DEVICE_TYPE_GPU    ? "GPU"
+                 cpu                                 ? "CPU"
+                 : type & CL_DEVICE_TYPE_GPU         ? "GPU"
                  : type & CL_DEVICE_TYPE_ACCELERATOR ? "ACCELERATOR"
-                                                : "other than CPU");
+                                                     : "other than CPU");
     } else {
         context->device_class = wanted;
         snprintf(context->reason, sizeof context->reason, "asked for by the caller; the device reports the type %s",
@@ -80,8 +89,8 @@ static clfavor_status query_device(clfavor_context *context, clfavor_device_clas
 /* The device must be one of the OpenCL context's. */
 static clfavor_status check_member(clfavor_context *context) {
     size_t size = 0;
-    clfavor_status status = clfavor_check_cl(
-        context, clGetContextInfo(context->cl, CL_CONTEXT_DEVICES, 0, NULL, &size), "clGetContextInfo");
+    clfavor_status status = clfavor_check_cl(context, clGetContextInfo(context->cl, CL_CONTEXT_DEVICES, 0, NULL, &size),
+                                             "clGetContextInfo");
     if (status)
         return status;
     cl_device_id *devices = malloc(size ? size : 1);
@@ -103,9 +112,14 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
     if (!out)
         return CLFAVOR_INVALID_ARGUMENT;
     *out = NULL;
-    if (!clfavor_desc_read(&desc, sizeof desc, user_desc) || !desc.context || !desc.device ||
-        (unsigned)desc.device_class > CLFAVOR_CLASS_GPU)
+    if (!clfavor_desc_read(&desc, sizeof desc, user_desc))
         return CLFAVOR_INVALID_ARGUMENT;
+    if (!desc.context || !desc.device || (unsigned)desc.device_class > CLFAVOR_CLASS_GPU) {
+        const clfavor_context logger = {.log = desc.log, .log_user = desc.log_user};
+        return CLFAVOR_REFUSE(&logger, CLFAVOR_INVALID_ARGUMENT,
+                              "a context needs an OpenCL context, a device and a class of 0 to 2; they are %s, %s, %d",
+                              desc.context ? "given" : "NULL", desc.device ? "given" : "NULL", (int)desc.device_class);
+    }
     clfavor_context *context = calloc(1, sizeof *context);
     if (!context)
         return CLFAVOR_OUT_OF_MEMORY;
@@ -117,8 +131,7 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
     context->log = desc.log;
     context->log_user = desc.log_user;
     context->device = desc.device;
-    clfavor_status status =
-        clfavor_check_cl(context, clRetainContext(desc.context), "clRetainContext");
+    clfavor_status status = clfavor_check_cl(context, clRetainContext(desc.context), "clRetainContext");
     if (!status)
         context->cl = desc.context;
     if (!status)
@@ -137,8 +150,8 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
         clfavor_context_destroy(context);
         return status;
     }
-    clfavor_log(context, CLFAVOR_LOG_INFO, "class %s: %s",
-                context->device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu", context->reason);
+    clfavor_log(context, CLFAVOR_LOG_INFO, "class %s: %s", context->device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu",
+                context->reason);
     *out = context;
     return CLFAVOR_SUCCESS;
 }

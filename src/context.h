@@ -18,10 +18,10 @@ struct clfavor_context {
     char *kernel_dir;
     clfavor_device_class device_class;
     char reason[160];
-    uint32_t vector_width;  /* lanes of the cpu class's vectors: 4, 8 or 16 */
-    uint32_t panel;         /* rows of a packed panel of weights: 2 vectors (cpu), 16 (gpu) */
+    uint32_t vector_width; /* lanes of the cpu class's vectors: 4, 8 or 16 */
+    uint32_t panel;        /* rows of a packed panel of weights: 2 vectors (cpu), 16 (gpu) */
     uint32_t compute_units;
-    uint64_t local_memory;  /* bytes */
+    uint64_t local_memory;   /* bytes */
     uint64_t max_allocation; /* bytes */
     uint64_t max_work_group;
     mtx_t lock; /* guards what follows */
@@ -37,11 +37,14 @@ __attribute__((format(printf, 3, 4)))
 #endif
 void clfavor_log(const clfavor_context *context, clfavor_log_level level, const char *format, ...);
 
+/* clfavor_desc_read with a line in the log when it refuses. */
+clfavor_status clfavor_desc_check(const clfavor_context *context, const char *name, void *own, size_t own_size,
+                                  const void *theirs);
+
 /* Maps an OpenCL code to a status; a failure is logged with the call's name and code. */
 clfavor_status clfavor_check_cl(const clfavor_context *context, cl_int code, const char *call);
 
 /* Logs why and returns the status: one line at each place that refuses something. */
-#define CLFAVOR_REFUSE(context, status, ...)                                                                           \
-    (clfavor_log((context), CLFAVOR_LOG_ERROR, __VA_ARGS__), (status))
+#define CLFAVOR_REFUSE(context, status, ...) (clfavor_log((context), CLFAVOR_LOG_ERROR, __VA_ARGS__), (status))
 
 #endif

@@ -3,16 +3,12 @@
 
 #include <inttypes.h>
 
-static clfavor_status check_queue(const clfavor_context *context, cl_command_queue queue) {
-    cl_context owner = NULL;
-    cl_device_id device = NULL;
-    cl_int code = clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof owner, &owner, NULL);
-    if (code == CL_SUCCESS)
-        code = clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof device, &device, NULL);
-    clfavor_status status = clfavor_check_cl(context, code, "clGetCommandQueueInfo");
-    if (!status && (owner != context->cl || device != context->device))
-        return CLFAVOR_REFUSE(context, CLFAVOR_MISMATCH, "the queue is not of the plan's context and device");
-    return status;
+/* What both entry points check first; reads the caller's arguments into args. */
+static clfavor_status check_call(const clfavor_plan *plan, void *args, size_t args_size, const void *user_args,
+                                 cl_command_queue queue, cl_uint num_events, const cl_event *wait_list) {
+    const clfavor_context *context = plan->context;
+    clfavor_status status = clfavor_desc_check(context, "the arguments", args, args_size, user_args);
+    return status ? status : clfavor_queue_check(context, queue, num_events, wait_list);
 }
 
 static clfavor_status check_weights(const clfavor_plan *plan, const clfavor_weights *weights, uint32_t heads,
@@ -53,8 +49,7 @@ static clfavor_status check_sizes(const clfavor_plan *plan, uint64_t *batch, uin
     return CLFAVOR_SUCCESS;
 }
 
-static clfavor_status check_workspace(const clfavor_plan *plan, cl_mem workspace, size_t offset,
-                                      clfavor_operand *out) {
+static clfavor_status check_workspace(const clfavor_plan *plan, cl_mem workspace, size_t offset, clfavor_operand *out) {
     *out = (clfavor_operand){0};
     if (!plan->workspace_size)
         return CLFAVOR_SUCCESS;
@@ -156,9 +151,9 @@ clfavor_status clfavor_enqueue_attention(clfavor_plan *plan, const clfavor_atten
     clfavor_call call;
     if (event)
         *event = NULL;
-    if (!plan || !queue || (num_events > 0) != (wait_list != NULL) || !clfavor_desc_read(&args, sizeof args, user_args))
+    if (!plan)
         return CLFAVOR_INVALID_ARGUMENT;
-    clfavor_status status = check_queue(plan->context, queue);
+    clfavor_status status = check_call(plan, &args, sizeof args, user_args, queue, num_events, wait_list);
     if (!status)
         status = check_attention(plan, &args, &call);
     return status ? status : run(plan, &call, queue, num_events, wait_list, event);
@@ -208,9 +203,9 @@ clfavor_status clfavor_enqueue_features(clfavor_plan *plan, const clfavor_featur
     clfavor_call call;
     if (event)
         *event = NULL;
-    if (!plan || !queue || (num_events > 0) != (wait_list != NULL) || !clfavor_desc_read(&args, sizeof args, user_args))
+    if (!plan)
         return CLFAVOR_INVALID_ARGUMENT;
-    clfavor_status status = check_queue(plan->context, queue);
+    clfavor_status status = check_call(plan, &args, sizeof args, user_args, queue, num_events, wait_list);
     if (!status)
         status = check_features(plan, &args, &call);
     return status ? status : run(plan, &call, queue, num_events, wait_list, event);

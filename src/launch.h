@@ -6,17 +6,23 @@
 
 typedef struct clfavor_chain {
     cl_command_queue queue;
-    cl_uint num_events;         /* the caller's wait list gates the first launch */
+    cl_uint num_events; /* the caller's wait list gates the first launch */
     const cl_event *wait_list;
-    cl_event last;              /* of the last launch; NULL before the first */
+    cl_event last; /* of the last launch; NULL before the first */
 } clfavor_chain;
 
 typedef struct clfavor_arg {
     size_t size;
     const void *value; /* NULL with a size: that many bytes of local memory */
 } clfavor_arg;
-#define CLFAVOR_ARG(x)       {sizeof(x), &(x)}
-#define CLFAVOR_ARG_LOCAL(n) {(n), NULL}
+#define CLFAVOR_ARG(x)                                                                                                 \
+    { sizeof(x), &(x) }
+#define CLFAVOR_ARG_LOCAL(n)                                                                                           \
+    { (n), NULL }
+
+/* The queue must be of the context and its device; a wait list goes with its count. */
+clfavor_status clfavor_queue_check(const clfavor_context *context, cl_command_queue queue, cl_uint num_events,
+                                   const cl_event *wait_list);
 
 /* Sets the arguments and enqueues the kernel after the previous launch, all under the plan's lock. local NULL: the
  * runtime chooses. */

@@ -15,7 +15,8 @@ static clfavor_status resolve(clfavor_plan *plan) {
     if ((unsigned)desc->operation > CLFAVOR_OP_FEATURES_KEY || (unsigned)desc->map > CLFAVOR_MAP_EXPONENTIAL ||
         desc->causal > 1 || (unsigned)desc->dtype > CLFAVOR_BF16)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT,
-                              "a plan's operation, map, causal or dtype is out of range");
+                              "a plan's operation (%d), map (%d), causal (%u) or dtype (%d) is out of range",
+                              (int)desc->operation, (int)desc->map, desc->causal, (int)desc->dtype);
     if (desc->dtype != CLFAVOR_F32)
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "only float32 is supported so far");
     if (features && desc->causal)
@@ -47,10 +48,10 @@ static clfavor_status resolve(clfavor_plan *plan) {
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_SHAPE, "max_batch, max_heads or max_n is too large");
 
     static const clfavor_family families[] = {
-        [CLFAVOR_MAP_POSITIVE] = CLFAVOR_FAMILY_EXP,          [CLFAVOR_MAP_HYPERBOLIC] = CLFAVOR_FAMILY_EXP,
-        [CLFAVOR_MAP_TRIG] = CLFAVOR_FAMILY_TRIG,             [CLFAVOR_MAP_TRIG_PHASE] = CLFAVOR_FAMILY_TRIG_PHASE,
-        [CLFAVOR_MAP_GAUSSIAN] = CLFAVOR_FAMILY_TRIG,         [CLFAVOR_MAP_RELU] = CLFAVOR_FAMILY_RELU,
-        [CLFAVOR_MAP_ELU] = CLFAVOR_FAMILY_ELU,               [CLFAVOR_MAP_EXPONENTIAL] = CLFAVOR_FAMILY_EXP,
+        [CLFAVOR_MAP_POSITIVE] = CLFAVOR_FAMILY_EXP,  [CLFAVOR_MAP_HYPERBOLIC] = CLFAVOR_FAMILY_EXP,
+        [CLFAVOR_MAP_TRIG] = CLFAVOR_FAMILY_TRIG,     [CLFAVOR_MAP_TRIG_PHASE] = CLFAVOR_FAMILY_TRIG_PHASE,
+        [CLFAVOR_MAP_GAUSSIAN] = CLFAVOR_FAMILY_TRIG, [CLFAVOR_MAP_RELU] = CLFAVOR_FAMILY_RELU,
+        [CLFAVOR_MAP_ELU] = CLFAVOR_FAMILY_ELU,       [CLFAVOR_MAP_EXPONENTIAL] = CLFAVOR_FAMILY_EXP,
     };
     plan->family = families[desc->map];
     plan->general = desc->map == CLFAVOR_MAP_EXPONENTIAL;
@@ -68,7 +69,7 @@ clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
     if (!out)
         return CLFAVOR_INVALID_ARGUMENT;
     *out = NULL;
-    if (!context || !desc)
+    if (!context)
         return CLFAVOR_INVALID_ARGUMENT;
     clfavor_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
@@ -79,8 +80,8 @@ clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
     }
     clfavor_context_retain(context);
     plan->context = context;
-    clfavor_status status = CLFAVOR_INVALID_ARGUMENT;
-    if (clfavor_desc_read(&plan->desc, sizeof plan->desc, desc))
+    clfavor_status status = clfavor_desc_check(context, "the plan's description", &plan->desc, sizeof plan->desc, desc);
+    if (!status)
         status = resolve(plan);
     if (!status)
         status = plan->backend->prepare(plan);
@@ -125,18 +126,16 @@ void clfavor_plan_options(const clfavor_plan *plan, clfavor_options *options) {
     clfavor_option(options, "PANEL", plan->context->panel);
 }
 
-clfavor_status clfavor_plan_kernels(clfavor_plan *plan, const char *file, const clfavor_options *options,
-                                    size_t first, const char *const *names, size_t count) {
+clfavor_status clfavor_plan_kernels(clfavor_plan *plan, const char *file, const clfavor_options *options, size_t first,
+                                    const char *const *names, size_t count) {
     cl_program program = NULL;
     bool built = false;
-    double before = plan->context->build_seconds;
-    clfavor_status status = clfavor_program_get(plan->context, file, options, &program, &built);
+    double seconds = 0.0;
+    clfavor_status status = clfavor_program_get(plan->context, file, options, &program, &built, &seconds);
     if (status)
         return status;
-    if (built) {
-        plan->programs_built++;
-        plan->build_seconds += plan->context->build_seconds - before;
-    }
+    plan->programs_built += built;
+    plan->build_seconds += seconds;
     for (size_t i = 0; i < count; ++i) {
         cl_int code;
         plan->kernels[first + i] = clCreateKernel(program, names[i], &code);

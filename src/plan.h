@@ -38,9 +38,9 @@ struct clfavor_plan {
     const clfavor_backend *backend;
     clfavor_plan_desc desc; /* with every default filled in */
     clfavor_family family;
-    bool general;      /* compiled for the general scalar term (CLFAVOR_MAP_EXPONENTIAL) */
-    uint32_t rows;     /* projection rows the kernels see */
-    uint32_t features; /* F */
+    bool general;         /* compiled for the general scalar term (CLFAVOR_MAP_EXPONENTIAL) */
+    uint32_t rows;        /* projection rows the kernels see */
+    uint32_t features;    /* F */
     uint32_t value_block; /* columns of V that the kernels take at once: dv, or less where a state would not fit */
     uint32_t chunk, pieces;
     size_t workspace_size; /* bytes */
@@ -52,8 +52,8 @@ struct clfavor_plan {
 };
 
 /* Gets the program and makes plan->kernels[first + i] for each name. */
-clfavor_status clfavor_plan_kernels(clfavor_plan *plan, const char *file, const clfavor_options *options,
-                                    size_t first, const char *const *names, size_t count);
+clfavor_status clfavor_plan_kernels(clfavor_plan *plan, const char *file, const clfavor_options *options, size_t first,
+                                    const char *const *names, size_t count);
 /* -D definitions that every kernel file takes: FAMILY, GENERAL, DIM, VALUE_DIM, VL, PANEL, ... */
 void clfavor_plan_options(const clfavor_plan *plan, clfavor_options *options);
 

@@ -62,8 +62,9 @@ static clfavor_status build(clfavor_context *context, const char *file, const ch
 }
 
 clfavor_status clfavor_program_get(clfavor_context *context, const char *file, const clfavor_options *options,
-                                   cl_program *program, bool *built) {
+                                   cl_program *program, bool *built, double *seconds) {
     *built = false;
+    *seconds = 0.0;
     if (options->overflow)
         return CLFAVOR_REFUSE(context, CLFAVOR_BUILD_FAILED, "the build options of %s are too long or repeated", file);
     size_t file_size = strlen(file), key_size = file_size + 1 + options->used + 1;
@@ -88,10 +89,10 @@ clfavor_status clfavor_program_get(clfavor_context *context, const char *file, c
     } else {
         double start = now();
         status = build(context, file, options->text, key, &entry->program);
-        double seconds = now() - start;
-        context->build_seconds += seconds;
+        *seconds = now() - start;
+        context->build_seconds += *seconds;
         if (!status) {
-            clfavor_log(context, CLFAVOR_LOG_INFO, "built %s in %.3f s", key, seconds);
+            clfavor_log(context, CLFAVOR_LOG_INFO, "built %s in %.3f s", key, *seconds);
             *program = entry->program;
             *built = true;
             entry->key = key;

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "launch.h"
+
 uint32_t clfavor_padded_rows(const clfavor_context *context, uint32_t rows) {
     return (rows + context->panel - 1) / context->panel * context->panel;
 }
@@ -89,8 +91,10 @@ static void pack(const clfavor_weights *weights, const clfavor_estimator *e, flo
     size_t d = e->dim, rows = e->rows;
     memset(to, 0, weights->size * sizeof *to);
     for (size_t s = 0; s < e->sets; ++s) {
-        packed_side query = {.at_w = at->wq, .at_b = at->bq, .at_s = at->sq, .at_t = at->tq, .at_o = at->oq, .at_u = at->uq};
-        packed_side key = {.at_w = at->wk, .at_b = at->bk, .at_s = at->sk, .at_t = at->tk, .at_o = at->ok, .at_u = at->uk};
+        packed_side query = {
+            .at_w = at->wq, .at_b = at->bq, .at_s = at->sq, .at_t = at->tq, .at_o = at->oq, .at_u = at->uq};
+        packed_side key = {
+            .at_w = at->wk, .at_b = at->bk, .at_s = at->sk, .at_t = at->tk, .at_o = at->ok, .at_u = at->uk};
         if (e->wq) {
             query.w = e->wq + s * rows * d;
             key.w = e->wk + s * rows * d;
@@ -119,8 +123,10 @@ clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *co
     if (!out)
         return CLFAVOR_INVALID_ARGUMENT;
     *out = NULL;
-    if (!context || !estimator)
+    if (!context)
         return CLFAVOR_INVALID_ARGUMENT;
+    if (!estimator)
+        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the estimator is NULL");
     clfavor_weights *weights = calloc(1, sizeof *weights);
     if (!weights)
         return CLFAVOR_OUT_OF_MEMORY;
@@ -162,21 +168,27 @@ clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *co
 
 clfavor_status clfavor_weights_update(clfavor_weights *weights, const clfavor_estimator *estimator,
                                       cl_command_queue queue, cl_uint num_events, const cl_event *wait_list) {
-    if (!weights || !estimator || !queue || (num_events > 0) != (wait_list != NULL))
+    if (!weights)
         return CLFAVOR_INVALID_ARGUMENT;
     const clfavor_context *context = weights->context;
+    if (!estimator)
+        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the estimator is NULL");
+    clfavor_status status = clfavor_queue_check(context, queue, num_events, wait_list);
+    if (status)
+        return status;
     if (estimator->map != weights->map || estimator->m != weights->m || estimator->dim != weights->dim ||
         estimator->sets != weights->sets || estimator->general != weights->general)
         return CLFAVOR_REFUSE(context, CLFAVOR_MISMATCH,
-                              "an update needs an estimator of the same map, m, d, sets and terms as the weights");
+                              "the estimator has map %d, m = %u, d = %u, %u sets; the weights %d, %u, %u, %u",
+                              (int)estimator->map, estimator->m, estimator->dim, estimator->sets, (int)weights->map,
+                              weights->m, weights->dim, weights->sets);
     size_t bytes = weights->size * sizeof(float);
     float *packed = malloc(bytes);
     if (!packed)
         return CLFAVOR_OUT_OF_MEMORY;
     pack(weights, estimator, packed);
-    clfavor_status status = clfavor_check_cl(
-        context,
-        clEnqueueWriteBuffer(queue, weights->buffer, CL_TRUE, 0, bytes, packed, num_events, wait_list, NULL),
+    status = clfavor_check_cl(
+        context, clEnqueueWriteBuffer(queue, weights->buffer, CL_TRUE, 0, bytes, packed, num_events, wait_list, NULL),
         "clEnqueueWriteBuffer");
     free(packed);
     return status;
