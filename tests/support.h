@@ -48,8 +48,13 @@ void test_open(test_device *device);
 void test_close(test_device *device);
 /* A context of this class that logs into device->log. */
 clfavor_context *test_context(test_device *device, clfavor_device_class device_class);
+/* What test_context makes its context from; for tests that change something. */
+clfavor_context_desc test_context_desc(test_device *device, clfavor_device_class device_class);
 void test_log_clear(test_device *device);
 bool test_logged(test_device *device, const char *text);
+/* Fails unless the status is the expected failure and the log since the last clearing holds an error line with this
+ * text, and no other error. Clears the log. */
+void test_refused(test_device *device, clfavor_status actual, clfavor_status expected, const char *text);
 
 /* A buffer of floats between guards. Everything that is not data is filled with poison, a NaN with a known payload. */
 #define TEST_POISON 0xffc0deadu

@@ -37,12 +37,8 @@ clfavor_estimator *test_estimator(const test_case *user) {
     if (c.exact)
         return NULL;
     clfavor_projection *projection = NULL;
-    clfavor_projection_desc desc = {.struct_size = sizeof desc,
-                                    .kind = c.projection,
-                                    .features = c.m,
-                                    .dim = c.d,
-                                    .sets = c.sets,
-                                    .seed = c.seed};
+    clfavor_projection_desc desc = {
+        .struct_size = sizeof desc, .kind = c.projection, .features = c.m, .dim = c.d, .sets = c.sets, .seed = c.seed};
     clfavor_estimator_desc estimator_desc = {
         .struct_size = sizeof estimator_desc, .map = c.map, .dim = c.d, .scale = c.scale};
     clfavor_estimator *estimator = NULL;
@@ -55,72 +51,10 @@ clfavor_estimator *test_estimator(const test_case *user) {
     return estimator;
 }
 
-test_outputs test_run(test_device *device, clfavor_context *context, const test_case *user, const test_inputs *in) {
-    const test_case c = test_case_resolve(*user);
-    clfavor_plan_desc desc = {.struct_size = sizeof desc,
-                              .operation = c.exact ? CLFAVOR_OP_EXACT : CLFAVOR_OP_ATTENTION,
-                              .map = c.map,
-                              .features = c.map == CLFAVOR_MAP_ELU ? 0 : c.m,
-                              .dim = c.d,
-                              .value_dim = c.dv,
-                              .causal = c.causal,
-                              .chunk = c.chunk,
-                              .pieces = c.pieces,
-                              .max_batch = c.batch,
-                              .max_heads = c.heads,
-                              .max_n = c.max_n ? c.max_n : c.n > c.n_k ? c.n : c.n_k,
-                              .workspace_limit = c.workspace_limit};
-    clfavor_plan *plan = NULL;
-    clfavor_status status = clfavor_plan_create(&plan, context, &desc);
-    ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), device->log);
-    test_outputs out = {.o_count = (size_t)(c.batch * c.heads * c.n * c.dv), .rows = (size_t)(c.batch * c.heads * c.n)};
-    out.info.struct_size = sizeof out.info;
-    ck_assert_int_eq(clfavor_plan_get_info(plan, &out.info), CLFAVOR_SUCCESS);
-
-    clfavor_weights *weights = NULL;
-    clfavor_estimator *estimator = test_estimator(&c);
-    if (estimator)
-        ck_assert_int_eq(clfavor_weights_create(&weights, context, estimator), CLFAVOR_SUCCESS);
-    clfavor_estimator_destroy(estimator);
-
-    test_buffer q = test_buffer_create(device, in->q, in->q_count);
-    test_buffer k = test_buffer_create(device, in->k, in->k_count);
-    test_buffer v = test_buffer_create(device, in->v, in->v_count);
-    test_buffer o = test_buffer_create(device, NULL, out.o_count);
-    test_buffer lse = test_buffer_create(device, NULL, out.rows);
-    test_buffer sign = test_buffer_create(device, NULL, out.rows);
-    size_t workspace_floats = out.info.workspace_size / sizeof(float);
-    test_buffer workspace = test_buffer_create(device, NULL, workspace_floats ? workspace_floats : 1);
-    clfavor_attention_args args = {.struct_size = sizeof args,
-                                   .weights = weights,
-                                   .batch = c.batch,
-                                   .heads = c.heads,
-                                   .heads_kv = c.heads_kv,
-                                   .n = c.n,
-                                   .n_k = c.n_k,
-                                   .scale = c.exact ? c.scale : 0.0,
-                                   .q = test_tensor(&q, c.heads, c.n, c.d),
-                                   .k = test_tensor(&k, c.heads_kv, c.n_k, c.d),
-                                   .v = test_tensor(&v, c.heads_kv, c.n_k, c.dv),
-                                   .o = test_tensor(&o, c.heads, c.n, c.dv),
-                                   .lse = test_tensor(&lse, c.heads, c.n, 1),
-                                   .sign = test_tensor(&sign, c.heads, c.n, 1),
-                                   .workspace = workspace.mem,
-                                   .workspace_offset = workspace.offset};
-    cl_event event = NULL;
-    status = clfavor_enqueue_attention(plan, &args, device->queue, 0, NULL, &event);
-    ck_assert_msg(!status, "enqueue: %s\n%s", clfavor_status_name(status), device->log);
-    ck_assert_int_eq(clWaitForEvents(1, &event), CL_SUCCESS);
-    clReleaseEvent(event);
-    out.o = test_buffer_read(device, &o);
-    out.lse = test_buffer_read(device, &lse);
-    out.sign = test_buffer_read(device, &sign);
-    free(test_buffer_read(device, &workspace)); /* checks its guards */
-    test_buffer *buffers[] = {&q, &k, &v, &o, &lse, &sign, &workspace};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; ++i)
-        test_buffer_release(buffers[i]);
-    clfavor_weights_destroy(weights);
-    clfavor_plan_destroy(plan);
+test_outputs test_run(test_device *device, clfavor_context *context, const test_case *c, const test_inputs *in) {
+    test_call call = test_call_create(device, context, c, in);
+    test_outputs out = test_call_run(&call);
+    test_call_release(&call);
     return out;
 }
 
@@ -206,11 +140,12 @@ const char *test_case_name(const test_case *user, clfavor_device_class device_cl
                                        "gaussian", "relu",       "elu",  "exponential"};
     static _Thread_local char text[320];
     const test_case c = test_case_resolve(*user);
-    snprintf(text, sizeof text,
-             "%s %s%s B=%llu H=%llu H_kv=%llu n=%llu n_k=%llu d=%u dv=%u m=%u sets=%u chunk=%u pieces=%u sigma=%g seed=%llu",
-             device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu", c.exact ? "exact" : maps[c.map],
-             c.causal ? " causal" : "", (unsigned long long)c.batch, (unsigned long long)c.heads,
-             (unsigned long long)c.heads_kv, (unsigned long long)c.n, (unsigned long long)c.n_k, c.d, c.dv, c.m, c.sets,
-             c.chunk, c.pieces, c.sigma, (unsigned long long)c.seed);
+    snprintf(
+        text, sizeof text,
+        "%s %s%s B=%llu H=%llu H_kv=%llu n=%llu n_k=%llu d=%u dv=%u m=%u sets=%u chunk=%u pieces=%u sigma=%g seed=%llu",
+        device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu", c.exact ? "exact" : maps[c.map], c.causal ? " causal" : "",
+        (unsigned long long)c.batch, (unsigned long long)c.heads, (unsigned long long)c.heads_kv,
+        (unsigned long long)c.n, (unsigned long long)c.n_k, c.d, c.dv, c.m, c.sets, c.chunk, c.pieces, c.sigma,
+        (unsigned long long)c.seed);
     return text;
 }

@@ -44,10 +44,35 @@ clfavor_estimator *test_estimator(const test_case *c);
 /* Runs the case with a plan, weights and guarded, poisoned buffers of its own; fails the test on any error. */
 test_outputs test_run(test_device *device, clfavor_context *context, const test_case *c, const test_inputs *inputs);
 void test_outputs_free(test_outputs *outputs);
+
+/* --- support_call.c: a call ready to be enqueued, for tests that change one thing of it --- */
+
+typedef struct test_call {
+    test_case c; /* with its defaults filled in */
+    test_device *device;
+    clfavor_plan *plan;
+    clfavor_weights *weights; /* NULL for exact */
+    clfavor_plan_info info;
+    test_buffer q, k, v, o, lse, sign, workspace; /* guarded; the outputs and the workspace are poisoned */
+    clfavor_attention_args args;                  /* dense, with lse and sign */
+} test_call;
+
+test_call test_call_create(test_device *device, clfavor_context *context, const test_case *c,
+                           const test_inputs *inputs);
+/* Enqueues on the device's queue, waits and reads; fails the test on any error. */
+test_outputs test_call_run(test_call *call);
+/* Finishes both queues, reads and checks the guards. */
+test_outputs test_call_read(test_call *call);
+/* Fills o, lse and sign with poison again. */
+void test_call_poison(test_call *call);
+void test_call_release(test_call *call);
+
+/* --- support_attention.c --- */
+
 test_reference test_run_reference(const test_case *c, const test_inputs *inputs);
 void test_reference_free(test_reference *reference);
-/* Signed maps: rows where eps sum|terms| / |sum| exceeds 0.1 lose all digits of O: the largest relative Frobenius error a
- * head over the other rows (design.md, rule 1). For other maps all rows count. *skipped: rows left out. */
+/* Signed maps: rows where eps sum|terms| / |sum| exceeds 0.1 lose all digits of O: the largest relative Frobenius error
+ * a head over the other rows (design.md, rule 1). For other maps all rows count. *skipped: rows left out. */
 double test_case_error(const test_case *c, const test_outputs *outputs, const test_reference *reference,
                        size_t *skipped);
 /* One line that identifies a case, in static storage of the calling thread. */

@@ -66,14 +66,18 @@ static void log_line(void *user, clfavor_log_level level, const char *message) {
     mtx_unlock(&device->lock);
 }
 
+clfavor_context_desc test_context_desc(test_device *device, clfavor_device_class device_class) {
+    return (clfavor_context_desc){.struct_size = sizeof(clfavor_context_desc),
+                                  .context = device->context,
+                                  .device = device->device,
+                                  .device_class = device_class,
+                                  .log = log_line,
+                                  .log_user = device};
+}
+
 clfavor_context *test_context(test_device *device, clfavor_device_class device_class) {
     clfavor_context *context;
-    const clfavor_context_desc desc = {.struct_size = sizeof desc,
-                                       .context = device->context,
-                                       .device = device->device,
-                                       .device_class = device_class,
-                                       .log = log_line,
-                                       .log_user = device};
+    const clfavor_context_desc desc = test_context_desc(device, device_class);
     clfavor_status status = clfavor_context_create(&context, &desc);
     ck_assert_msg(!status, "%s; log: %s", clfavor_status_name(status), device->log);
     return context;
@@ -91,6 +95,24 @@ bool test_logged(test_device *device, const char *text) {
     bool found = strstr(device->log, text) != NULL;
     mtx_unlock(&device->lock);
     return found;
+}
+
+void test_refused(test_device *device, clfavor_status actual, clfavor_status expected, const char *text) {
+    ck_assert_msg(actual == expected, "%s instead of %s (\"%s\"); log: %s", clfavor_status_name(actual),
+                  clfavor_status_name(expected), text, device->log);
+    size_t errors = 0;
+    bool found = false;
+    for (char *line = device->log, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        *end = '\0';
+        if (strncmp(line, "error ", 6) == 0) {
+            ++errors;
+            found |= strstr(line, text) != NULL;
+        }
+        *end = '\n';
+    }
+    ck_assert_msg(errors == 1 && found, "no single error with \"%s\" in the log: %s", text, device->log);
+    test_log_clear(device);
 }
 
 test_buffer test_buffer_create(const test_device *device, const float *values, size_t count) {
