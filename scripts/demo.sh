@@ -10,13 +10,17 @@ cmake --build "$root/build" --parallel "$(getconf _NPROCESSORS_ONLN)" --target c
 
 
 result=$(mktemp)
-trap 'rm -f "$result"' EXIT
+notes=$(mktemp)
+trap 'rm -f "$result" "$notes"' EXIT
 
 first=1
 for set in minilm-layer5 minilm-long; do
     for features in 64 256 1024; do
         "$root/build/bin/clfavor" run --q "$root/data/$set-q.npy" --k "$root/data/$set-k.npy" \
-            --v "$root/data/$set-v.npy" --features $features --compare --repeat 5 >"$result"
+            --v "$root/data/$set-v.npy" --features $features --compare --repeat 5 >"$result" 2>"$notes" || {
+            cat "$notes" >&2
+            exit 1
+        }
         awk -v first=$first -v data=$set '
             { colon = index($0, ": "); value[substr($0, 1, colon - 1)] = substr($0, colon + 2) }
             END {
