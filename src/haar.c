@@ -53,7 +53,7 @@ static void apply(const group *g, const double *v, uint32_t first, uint32_t padd
         total[3] += value * *(const lanes *)(v3 + l);
     }
     /* v_h.x after the earlier reflections, from the dot products with x before them. */
-    double t[GROUP];
+    double t[GROUP] = {0};
     for (uint32_t i = 0; i < GROUP; ++i) {
         uint32_t h = backward ? GROUP - 1 - i : i;
         double value = sum(&total[h]);
