@@ -142,8 +142,7 @@ static inline void finish_rows(__local const float *head, side_view side, __loca
 __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
                             __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
                             __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
-                            __local float *scratch) {
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const uint groups = (sizes.rows + PANEL - 1) / PANEL;
@@ -203,8 +202,8 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
         token_scalars(scalars, scratch + AT_KEYS, key, count);
         for (uint h = 0; h < slot.heads; ++h) {
             __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
-            pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token,
-                        at_q.token, count);
+            pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token, at_q.token,
+                        count);
             clear_head(head, true);
         }
         for (uint group = first_group; group < last_group; ++group) {
@@ -249,8 +248,7 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
 __kernel void favor_combine(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
                             __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
                             __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
-                            __local float *scratch) {
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const ulong end = min(wave.end, sizes.n), length = wave.end - wave.begin;
@@ -263,7 +261,8 @@ __kernel void favor_combine(__global const float *q, clfavor_view at_q, __global
                     count);
         for (uint i = 0; i < count; ++i) {
             const ulong row = ((ulong)local_slot * wave.share_heads + h) * wave.pieces;
-            __global const float *from = workspace + wave.partial + (row * length + token - wave.begin + i) * PARTIAL_ROW;
+            __global const float *from =
+                workspace + wave.partial + (row * length + token - wave.begin + i) * PARTIAL_ROW;
             float top = NEG_INF;
             for (uint piece = 0; piece < wave.pieces; ++piece) {
                 const float other = from[piece * length * PARTIAL_ROW + VPANELS * PANEL + 1];

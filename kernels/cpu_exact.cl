@@ -33,7 +33,8 @@
 #error "the cpu class needs vectors"
 #endif
 
-/* What a tile knows of the keys so far: reference and sum of the weights 2^(s - reference), then the weighted values. */
+/* What a tile knows of the keys so far: reference and sum of the weights 2^(s - reference), then the weighted values.
+ */
 #define STATE_VECTORS (2 * (2 + COLUMNS))
 #define REFERENCE     0
 #define SUM           2

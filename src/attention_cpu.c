@@ -81,8 +81,8 @@ static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
     plan->pieces = pieces ? (uint32_t)minimum(pieces, 1024) : 1;
 }
 
-/* Sizes a slot and sees how many fit: shorter waves, fewer pieces (where they were not asked for) and narrower blocks of
- * V make one fit. */
+/* Sizes a slot and sees how many fit: shorter waves, fewer pieces (where they were not asked for) and narrower blocks
+ * of V make one fit. */
 static clfavor_status choose_workspace(clfavor_plan *plan) {
     uint32_t panel = plan->context->panel, groups = round_up(plan->rows, panel) / panel;
     uint64_t features = (uint64_t)groups * panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
@@ -96,8 +96,7 @@ static clfavor_status choose_workspace(clfavor_plan *plan) {
         numbers[PARTIAL_FLOATS] =
             split ? numbers[SHARE_HEADS] * plan->pieces * numbers[PARTIAL_WAVE] * (columns + 2) : 0;
         numbers[PARTIAL_FLOATS] = (numbers[PARTIAL_FLOATS] + 31) / 32 * 32;
-        numbers[SLOT_TOTAL] =
-            numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS];
+        numbers[SLOT_TOTAL] = numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS];
         numbers[SLOT_TOTAL] = (numbers[SLOT_TOTAL] + 31) / 32 * 32;
         numbers[SLOTS] = minimum(limit / numbers[SLOT_TOTAL], plan->desc.max_batch * plan->desc.max_heads);
         if (numbers[SLOTS])
@@ -109,10 +108,9 @@ static clfavor_status choose_workspace(clfavor_plan *plan) {
         else if (plan->value_block > panel)
             plan->value_block = round_up(plan->value_block / 2, panel);
         else
-            return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
-                                  "one head's state needs a workspace of %llu bytes, the limit is %llu",
-                                  (unsigned long long)(numbers[SLOT_TOTAL] * sizeof(float)),
-                                  (unsigned long long)(limit * sizeof(float)));
+            return CLFAVOR_REFUSE(
+                plan->context, CLFAVOR_WORKSPACE, "one head's state needs a workspace of %llu bytes, the limit is %llu",
+                (unsigned long long)(numbers[SLOT_TOTAL] * sizeof(float)), (unsigned long long)(limit * sizeof(float)));
     }
     plan->workspace_size = (size_t)(numbers[SLOTS] * numbers[SLOT_TOTAL] * sizeof(float));
     scratch_sizes(plan, plan->chunk);
@@ -138,8 +136,8 @@ static clfavor_status prepare(clfavor_plan *plan) {
 
 static const size_t one[3] = {1, 1, 1};
 
-static clfavor_status launch_keys(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
-                                  clfavor_wave wave, size_t slots) {
+static clfavor_status launch_keys(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, clfavor_wave wave,
+                                  size_t slots) {
     const clfavor_weights *weights = call->weights;
     const clfavor_arg args[] = {CLFAVOR_ARG(call->k.buffer),
                                 CLFAVOR_ARG(call->k.view),

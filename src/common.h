@@ -7,10 +7,10 @@
 
 #include <clfavor/clfavor.h>
 
-#define CLFAVOR_TWO_PI  6.283185307179586476925286766559
-#define CLFAVOR_LOG2E   1.4426950408889634073599246810019
-#define CLFAVOR_LN2     0.69314718055994530941723212145818
-#define CLFAVOR_ALIGN   128u /* bytes; what every part of a workspace is aligned to */
+#define CLFAVOR_TWO_PI 6.283185307179586476925286766559
+#define CLFAVOR_LOG2E  1.4426950408889634073599246810019
+#define CLFAVOR_LN2    0.69314718055994530941723212145818
+#define CLFAVOR_ALIGN  128u /* bytes; what every part of a workspace is aligned to */
 
 /* Copies a caller's descriptor, which begins with its struct_size, into a zeroed one of ours. A shorter one (an older
  * header) leaves the rest 0, the default; a longer one (a newer header) is accepted if what we do not know is 0. */

@@ -181,11 +181,7 @@ void clfavor_estimator_destroy(clfavor_estimator *e) {
 clfavor_status clfavor_estimator_get_info(const clfavor_estimator *e, clfavor_estimator_info *info) {
     if (!e || !info)
         return CLFAVOR_INVALID_ARGUMENT;
-    clfavor_estimator_info own = {.map = e->map,
-                                  .rows = e->m,
-                                  .features = e->features,
-                                  .dim = e->dim,
-                                  .sets = e->sets,
-                                  .scale = e->scale};
+    clfavor_estimator_info own = {
+        .map = e->map, .rows = e->m, .features = e->features, .dim = e->dim, .sets = e->sets, .scale = e->scale};
     return clfavor_info_write(info, &own, sizeof own);
 }

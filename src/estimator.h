@@ -21,15 +21,15 @@ struct clfavor_estimator {
     uint32_t features; /* F */
     uint32_t dim, sets;
     double scale;
-    double quad;         /* the scalar is quad |x|^2 / 2: -1 exponential, +1 trig and trig-phase, else 0 */
-    double log_norm;     /* log of the factor 1/count on the product of two features (elu: 0) */
-    bool general;        /* t*, x0, y0, u*, a* are in use: the scalar is the general one of clfavor.h */
-    double *wq, *wk;     /* [sets, rows, d]; the same array where they are equal; NULL for elu */
-    double *bq, *bk;     /* [sets, rows]; the same array where they are equal; the phases for gaussian and trig-phase */
-    double *tq, *tk;     /* [sets, d, d], general only, as are all below */
-    double *x0, *y0;     /* [sets, d] */
-    double *uq, *uk;     /* [sets, d] */
-    double *aq, *ak;     /* [sets] */
+    double quad;     /* the scalar is quad |x|^2 / 2: -1 exponential, +1 trig and trig-phase, else 0 */
+    double log_norm; /* log of the factor 1/count on the product of two features (elu: 0) */
+    bool general;    /* t*, x0, y0, u*, a* are in use: the scalar is the general one of clfavor.h */
+    double *wq, *wk; /* [sets, rows, d]; the same array where they are equal; NULL for elu */
+    double *bq, *bk; /* [sets, rows]; the same array where they are equal; the phases for gaussian and trig-phase */
+    double *tq, *tk; /* [sets, d, d], general only, as are all below */
+    double *x0, *y0; /* [sets, d] */
+    double *uq, *uk; /* [sets, d] */
+    double *aq, *ak; /* [sets] */
 };
 
 #endif

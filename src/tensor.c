@@ -43,8 +43,9 @@ clfavor_status clfavor_range_check(const clfavor_context *context, const char *n
     if (status)
         return status;
     if (offset > available || size > available - offset)
-        return CLFAVOR_REFUSE(context, CLFAVOR_WORKSPACE, "%s: %zu bytes from offset %zu are needed, the buffer has %zu",
-                              name, size, offset, available);
+        return CLFAVOR_REFUSE(context, CLFAVOR_WORKSPACE,
+                              "%s: %zu bytes from offset %zu are needed, the buffer has %zu", name, size, offset,
+                              available);
     out->view.offset = offset / ELEMENT;
     out->begin += offset;
     out->end = out->begin + size;
@@ -101,8 +102,7 @@ clfavor_status clfavor_operand_check(const clfavor_context *context, const char 
     if (tensor->offset > available || span > (available - tensor->offset) / ELEMENT)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_TENSOR,
                               "%s: [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-                              "] with these strides needs %" PRIu64
-                              " floats from byte %zu, the buffer has %zu bytes",
+                              "] with these strides needs %" PRIu64 " floats from byte %zu, the buffer has %zu bytes",
                               name, batch, heads, n, last, span, tensor->offset, available);
     if (output && aliases_itself(extents, strides, last))
         return CLFAVOR_REFUSE(context, CLFAVOR_OVERLAP, "%s: the strides make rows of this output overlap", name);

@@ -2,11 +2,11 @@
  *
  * Tolerance. A feature is 2^e with e = t + scalar - reference, so its relative error is the absolute error of e. t is a
  * sum of d products: |error| <= eps d |w||x| at worst, about eps sqrt(d) |w||x| / 2 for errors of random sign; the
- * scalar adds eps sqrt(d) |x|^2/2. Features of queries and keys add, and sums of up to n and m terms average such errors,
- * so with a = |w||x| + |x|^2/2 for typical |w|^2 = d, |x|^2 = sigma^2 d scale:
- *     tolerance = eps (16 + 2 sqrt(d) a),   eps = 2^-24, 16 for exp2, log2, divisions and sums.
- * Signed maps multiply it by the cancellation sum|terms| / |sum| of a row (capped where a row is skipped at 0.1/eps);
- * the rows' errors are weighted by that in the Frobenius norm, so the root mean square over the rows is used. */
+ * scalar adds eps sqrt(d) |x|^2/2. Features of queries and keys add, and sums of up to n and m terms average such
+ * errors, so with a = |w||x| + |x|^2/2 for typical |w|^2 = d, |x|^2 = sigma^2 d scale: tolerance = eps (16 + 2 sqrt(d)
+ * a),   eps = 2^-24, 16 for exp2, log2, divisions and sums. Signed maps multiply it by the cancellation sum|terms| /
+ * |sum| of a row (capped where a row is skipped at 0.1/eps); the rows' errors are weighted by that in the Frobenius
+ * norm, so the root mean square over the rows is used. */
 #include "support_attention.h"
 
 #include <math.h>
@@ -60,8 +60,8 @@ static void check_case(test_case c, double bound) {
         if (!is_signed(c.map) && bound < limit)
             limit = bound;
         ck_assert_msg(error <= limit, "%s: error %.3g exceeds %.3g", test_case_name(&c, classes[i]), error, limit);
-        ck_assert_msg(skipped <= outputs.rows / 4 + 1, "%s: %zu of %zu rows cancel",
-                      test_case_name(&c, classes[i]), skipped, outputs.rows);
+        ck_assert_msg(skipped <= outputs.rows / 4 + 1, "%s: %zu of %zu rows cancel", test_case_name(&c, classes[i]),
+                      skipped, outputs.rows);
         /* lse: absolute error against the same analysis, and the sign, where the sum does not cancel */
         for (size_t row = 0; row < outputs.rows; ++row) {
             double cancellation = exp(reference.abs_sum[row] - reference.lse[row]);
@@ -81,8 +81,9 @@ static void check_case(test_case c, double bound) {
     test_inputs_free(&inputs);
 }
 
-static const clfavor_map maps[] = {CLFAVOR_MAP_POSITIVE,   CLFAVOR_MAP_HYPERBOLIC, CLFAVOR_MAP_TRIG, CLFAVOR_MAP_TRIG_PHASE,
-                                   CLFAVOR_MAP_GAUSSIAN,   CLFAVOR_MAP_RELU,       CLFAVOR_MAP_ELU};
+static const clfavor_map maps[] = {CLFAVOR_MAP_POSITIVE,   CLFAVOR_MAP_HYPERBOLIC, CLFAVOR_MAP_TRIG,
+                                   CLFAVOR_MAP_TRIG_PHASE, CLFAVOR_MAP_GAUSSIAN,   CLFAVOR_MAP_RELU,
+                                   CLFAVOR_MAP_ELU};
 #define MAPS ((int)(sizeof maps / sizeof *maps))
 
 /* n, n_k (bidirectional only), d, dv, m, heads, heads_kv, batch, sets */
@@ -123,8 +124,17 @@ END_TEST
 
 /* One large feature block, so that a state does not fit the workspace at once: columns of V go in blocks. */
 START_TEST(small_workspace) {
-    test_case c = {.map = CLFAVOR_MAP_POSITIVE, .n = 70, .d = 16, .dv = 200, .m = 700, .heads = 3, .batch = 2,
-                   .sigma = 0.5, .seed = 12, .workspace_limit = (size_t)1 << 20, .causal = (uint32_t)_i};
+    test_case c = {.map = CLFAVOR_MAP_POSITIVE,
+                   .n = 70,
+                   .d = 16,
+                   .dv = 200,
+                   .m = 700,
+                   .heads = 3,
+                   .batch = 2,
+                   .sigma = 0.5,
+                   .seed = 12,
+                   .workspace_limit = (size_t)1 << 20,
+                   .causal = (uint32_t)_i};
     check_case(c, 5e-5);
 }
 END_TEST

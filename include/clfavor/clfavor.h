@@ -7,8 +7,8 @@
  *
  *  Rules that hold for every function:
  *  - Descriptors begin with struct_size (set it with sizeof) and a field of zero means its default.
- *  - Objects are opaque. The caller owns what a *_create function returns and gives it back to *_destroy (NULL is fine).
- *    On failure *out is NULL. Objects keep what they need of each other: any order of destruction is right.
+ *  - Objects are opaque. The caller owns what a *_create function returns and gives it back to *_destroy (NULL is
+ * fine). On failure *out is NULL. Objects keep what they need of each other: any order of destruction is right.
  *  - The OpenCL context, device, queues, buffers and events belong to the caller. Nothing is global.
  *  - Every object may be used from any number of threads at once, except while it is being destroyed or updated.
  *  - The library never prints, exits or reads the environment. Details of a failure go to the log callback. */
@@ -173,16 +173,16 @@ CLFAVOR_API clfavor_status clfavor_estimator_create(clfavor_estimator **out, con
  *  only fill other values in. NULL means: wk = wq, T = I, every other array 0. All arrays are copied. */
 typedef struct clfavor_exponential_desc {
     size_t struct_size;
-    uint32_t features;      /**< m */
-    uint32_t dim;           /**< d */
-    uint32_t sets;          /**< 0: 1 */
-    double scale;           /**< 0: 1/sqrt(d) */
-    const double *wq, *wk;  /**< [sets, m, d]; wq is required */
-    const double *bq, *bk;  /**< [sets, m] */
-    const double *tq, *tk;  /**< [sets, d, d], row-major: (T x)_i = sum_l T[i, l] x_l */
-    const double *x0, *y0;  /**< [sets, d] */
-    const double *uq, *uk;  /**< [sets, d] */
-    const double *aq, *ak;  /**< [sets] */
+    uint32_t features;     /**< m */
+    uint32_t dim;          /**< d */
+    uint32_t sets;         /**< 0: 1 */
+    double scale;          /**< 0: 1/sqrt(d) */
+    const double *wq, *wk; /**< [sets, m, d]; wq is required */
+    const double *bq, *bk; /**< [sets, m] */
+    const double *tq, *tk; /**< [sets, d, d], row-major: (T x)_i = sum_l T[i, l] x_l */
+    const double *x0, *y0; /**< [sets, d] */
+    const double *uq, *uk; /**< [sets, d] */
+    const double *aq, *ak; /**< [sets] */
 } clfavor_exponential_desc;
 
 /** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, OUT_OF_MEMORY. */
@@ -206,7 +206,8 @@ CLFAVOR_API clfavor_status clfavor_estimator_get_info(const clfavor_estimator *e
 /** An estimator packed for one device. Shared by any number of plans of the same map, m and d. */
 typedef struct clfavor_weights clfavor_weights;
 
-/** Copies the estimator to the device; builds nothing. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_MEMORY, OPENCL. */
+/** Copies the estimator to the device; builds nothing. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY, DEVICE_MEMORY, OPENCL.
+ */
 CLFAVOR_API clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *context,
                                                   const clfavor_estimator *estimator);
 /** Replaces the values by those of another estimator of the same map, m, d and sets (a new draw). Enqueues one write
@@ -251,18 +252,18 @@ typedef enum clfavor_operation {
 typedef struct clfavor_plan_desc {
     size_t struct_size;
     clfavor_operation operation;
-    clfavor_map map;         /**< ignored by EXACT */
-    uint32_t features;       /**< m (rows of the projection; d or 0 for elu); ignored by EXACT */
-    uint32_t dim;            /**< d, 1..256 */
-    uint32_t value_dim;      /**< dv, 1..256; 0: d; ignored by FEATURES_* */
-    clfavor_dtype dtype;     /**< of all tensors; F32 only so far */
-    uint32_t causal;         /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
-    uint32_t chunk;          /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info) */
-    uint32_t pieces;         /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
-    uint64_t max_batch;      /**< 0: 1 */
-    uint64_t max_heads;      /**< query heads; 0: 1 */
-    uint64_t max_n;          /**< tokens (n and n_k); 0: 2^40 */
-    size_t workspace_limit;  /**< bytes; 0: 64 MiB */
+    clfavor_map map;        /**< ignored by EXACT */
+    uint32_t features;      /**< m (rows of the projection; d or 0 for elu); ignored by EXACT */
+    uint32_t dim;           /**< d, 1..256 */
+    uint32_t value_dim;     /**< dv, 1..256; 0: d; ignored by FEATURES_* */
+    clfavor_dtype dtype;    /**< of all tensors; F32 only so far */
+    uint32_t causal;        /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
+    uint32_t chunk;         /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info) */
+    uint32_t pieces;        /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
+    uint64_t max_batch;     /**< 0: 1 */
+    uint64_t max_heads;     /**< query heads; 0: 1 */
+    uint64_t max_n;         /**< tokens (n and n_k); 0: 2^40 */
+    size_t workspace_limit; /**< bytes; 0: 64 MiB */
 } clfavor_plan_desc;
 
 /** Builds (or finds in the context) the programs and makes the kernels. Holds no values of a projection.
@@ -273,12 +274,12 @@ CLFAVOR_API clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_conte
 CLFAVOR_API void clfavor_plan_destroy(clfavor_plan *plan);
 
 typedef struct clfavor_plan_info {
-    size_t struct_size;       /**< set by the caller before the call */
-    size_t workspace_size;    /**< bytes that an enqueue needs at most; does not grow with n */
-    uint32_t chunk;           /**< tokens, as used */
-    uint32_t pieces;          /**< as used */
-    uint32_t features;        /**< F: columns of the feature matrix */
-    uint32_t programs_built;  /**< by this plan; 0 when all were in the context's cache */
+    size_t struct_size;      /**< set by the caller before the call */
+    size_t workspace_size;   /**< bytes that an enqueue needs at most; does not grow with n */
+    uint32_t chunk;          /**< tokens, as used */
+    uint32_t pieces;         /**< as used */
+    uint32_t features;       /**< F: columns of the feature matrix */
+    uint32_t programs_built; /**< by this plan; 0 when all were in the context's cache */
     double build_seconds;
 } clfavor_plan_info;
 CLFAVOR_API clfavor_status clfavor_plan_get_info(const clfavor_plan *plan, clfavor_plan_info *info);
@@ -342,12 +343,12 @@ typedef struct clfavor_reference_args {
     uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
     uint32_t dim, value_dim;                 /**< value_dim 0: dim */
     uint32_t causal;
-    double scale;             /**< exact only; 0: 1/sqrt(d) */
-    const double *q, *k, *v;  /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
-    double *o;                /**< [B, H, n, dv]; may be NULL */
-    double *lse, *sign;       /**< [B, H, n]; may be NULL */
-    double *abs_sum;          /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
-                                   cancellation of signed maps; may be NULL; exact: equals lse */
+    double scale;            /**< exact only; 0: 1/sqrt(d) */
+    const double *q, *k, *v; /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
+    double *o;               /**< [B, H, n, dv]; may be NULL */
+    double *lse, *sign;      /**< [B, H, n]; may be NULL */
+    double *abs_sum;         /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
+                                  cancellation of signed maps; may be NULL; exact: equals lse */
 } clfavor_reference_args;
 
 /** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, OUT_OF_MEMORY. */

@@ -1,5 +1,6 @@
 /** @file status.h
- *  Status codes: one list makes the enum, the names and the messages. The values are part of the ABI and never change. */
+ *  Status codes: one list makes the enum, the names and the messages. The values are part of the ABI and never change.
+ */
 #ifndef CLFAVOR_STATUS_H
 #define CLFAVOR_STATUS_H
 

@@ -1,0 +1,373 @@
+/* The feature matrix, for queries (KEY = 0) or keys (KEY = 1), both classes. A work-item takes TOKENS tokens, TR at a
+ * time, against panels of the weights; vectors lie along the features, so that outputs are stored as they are written.
+ *
+ * features = 2^(exponent - reference) norm. A query's reference is its own largest exponent; keys have one for each
+ * feature, the largest over all tokens of the head, found by a first pass of launches in parts that a second one joins.
+ * A maximum is exact in any order, so no bit depends on how the tokens are split. */
+#include "types.h"
+#include "maps.clh"
+
+#ifndef DIM
+#define DIM 64
+#endif
+#ifndef PANEL
+#define PANEL 16
+#endif
+#ifndef GENERAL
+#define GENERAL 0
+#endif
+#ifndef KEY
+#define KEY 0
+#endif
+#ifndef TOKENS /* a multiple of TR */
+#define TOKENS 16
+#endif
+#ifndef GROUP /* panels that a work-item takes at once */
+#define GROUP 1
+#endif
+
+#define VECTORS (PANEL / VL)
+#if VL == 1
+#define TR 1
+#elif VL == 16
+#define TR 8
+#else
+#define TR 4
+#endif
+
+#if KEY
+#define SIDE(name) layout.name##k
+#else
+#define SIDE(name) layout.name##q
+#endif
+
+static inline INT lane_index(void) {
+#if VL == 1
+    return 0;
+#elif VL == 4
+    return (INT)(0, 1, 2, 3);
+#elif VL == 8
+    return (INT)(0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return (INT)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#endif
+}
+
+static inline REAL load_some(__global const float *from, int count) {
+    float lane[VL];
+    for (int i = 0; i < VL; ++i)
+        lane[i] = i < count ? from[i] : 0.0f;
+    return VLOAD(lane);
+}
+
+static inline void store_some(REAL value, __global float *to, int count) {
+    if (count >= VL) {
+        VSTORE(value, to);
+        return;
+    }
+    float lane[VL];
+    VSTORE(value, lane);
+    for (int i = 0; i < count; ++i)
+        to[i] = lane[i];
+}
+
+static inline float sum_of_lanes(REAL value) {
+    float lane[VL], sum = 0.0f;
+    VSTORE(value, lane);
+    for (int i = 0; i < VL; ++i)
+        sum += lane[i];
+    return sum;
+}
+
+/* As LARGER, but a NaN stays. */
+#define LARGER_OR_NAN(value, maximum) ((value) > (maximum) || (value) != (value) ? (value) : (maximum))
+
+/* t[i] = panel . x[i] + offset for TR tokens; both are at their panel. */
+static inline void project(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *panel,
+                           __global const float *offset) {
+    for (int i = 0; i < TR; ++i)
+        for (int v = 0; v < VECTORS; ++v)
+            t[i][v] = (REAL)(0.0f);
+#pragma unroll 4
+    for (int k = 0; k < DIM; ++k) {
+        REAL w[VECTORS];
+#pragma unroll
+        for (int v = 0; v < VECTORS; ++v)
+            w[v] = VLOAD(panel + k * PANEL + v * VL);
+#pragma unroll
+        for (int i = 0; i < TR; ++i) {
+            const REAL s = (REAL)(x[i][k]);
+#pragma unroll
+            for (int v = 0; v < VECTORS; ++v)
+                t[i][v] = MAD(s, w[v], t[i][v]);
+        }
+    }
+    for (int i = 0; i < TR; ++i)
+        for (int v = 0; v < VECTORS; ++v)
+            t[i][v] += VLOAD(offset + v * VL);
+}
+
+/* What a row's feature is made from, t = w.x + b, for panel p; elu has no W. */
+static inline void project_rows(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *set,
+                                clfavor_weights_layout layout, uint p) {
+#if FAMILY == FAMILY_ELU
+    for (int i = 0; i < TR; ++i)
+        for (int v = 0; v < VECTORS; ++v) {
+            const int first = (int)p * PANEL + v * VL;
+            t[i][v] = load_some(x[i] + min(first, DIM), DIM - first);
+        }
+#else
+    project(t, x, set + SIDE(w) + (ulong)p * DIM * PANEL, set + SIDE(b) + (ulong)p * PANEL);
+#endif
+}
+
+/* The part of the exponent that belongs to the token, in base 2. */
+static inline void token_scalars(float scalar[TR], __global const float *const x[TR], __global const float *set,
+                                 clfavor_weights_layout layout) {
+#if FAMILY == FAMILY_RELU || FAMILY == FAMILY_ELU
+    for (int i = 0; i < TR; ++i)
+        scalar[i] = 0.0f;
+#elif GENERAL
+    REAL square[TR], t[TR][VECTORS];
+    for (int i = 0; i < TR; ++i)
+        square[i] = (REAL)(0.0f);
+    for (int p = 0; p * PANEL < DIM; ++p) {
+        project(t, x, set + SIDE(t) + p * DIM * PANEL, set + SIDE(o) + p * PANEL);
+        for (int i = 0; i < TR; ++i)
+            for (int v = 0; v < VECTORS; ++v)
+                square[i] = lane_index() + (p * PANEL + v * VL) < DIM ? MAD(t[i][v], t[i][v], square[i]) : square[i];
+    }
+    for (int i = 0; i < TR; ++i) {
+        float linear = 0.0f;
+        for (int k = 0; k < DIM; ++k)
+            linear = MAD(set[SIDE(u) + k], x[i][k], linear);
+        scalar[i] = linear - sum_of_lanes(square[i]) + set[SIDE(s) + 1];
+    }
+#else
+    const float quad = set[SIDE(s)], base = set[SIDE(s) + 1];
+    for (int i = 0; i < TR; ++i) {
+        REAL square = (REAL)(0.0f);
+        int k = 0;
+        for (; k + VL <= DIM; k += VL) {
+            const REAL c = VLOAD(x[i] + k);
+            square = MAD(c, c, square);
+        }
+        float sum = sum_of_lanes(square);
+        for (; k < DIM; ++k)
+            sum = MAD(x[i][k], x[i][k], sum);
+        scalar[i] = quad != 0.0f ? MAD(quad, sum, base) : base; /* gaussian has none, also where sum is inf */
+    }
+#endif
+}
+
+/* The tokens of a tile; those beyond the end repeat the last one. */
+static inline void token_pointers(__global const float *x[TR], __global const float *tokens, ulong stride, uint first,
+                                  uint count) {
+    for (uint i = 0; i < TR; ++i)
+        x[i] = tokens + min(first + i, count - 1) * stride;
+}
+
+/* Row `row`, one of [batch, head, tokens], of a view. */
+static inline ulong place(clfavor_view view, ulong slot, uint heads, ulong token) {
+    return view.offset + slot / heads * view.batch + slot % heads * view.head + token * view.token;
+}
+
+/* Writes panels begin .. end - 1 of `count` tokens. `token` is what belongs to a token: for a LOG_MAP the number added
+ * to its exponents, otherwise the factor of its values. `references` are the features' (keys of a LOG_MAP). */
+static inline void write_panels(__global const float *tokens, ulong stride, __global const float *set,
+                                clfavor_weights_layout layout, uint rows, const float *token,
+                                __global const float *references, float norm, __global float *out, ulong out_stride,
+                                uint count, uint begin, uint end) {
+    for (uint p = begin; p < end; ++p) {
+        for (uint first = 0; first < count; first += TR) {
+            __global const float *x[TR];
+            REAL t[TR][VECTORS];
+            token_pointers(x, tokens, stride, first, count);
+            project_rows(t, x, set, layout, p);
+            for (uint i = 0; i < TR && first + i < count; ++i) {
+                __global float *row = out + (first + i) * out_stride;
+                const REAL own = (REAL)(token[first + i]);
+                for (int v = 0; v < VECTORS; ++v) {
+                    const uint r = p * PANEL + v * VL;
+                    const int some = (int)(rows - min(r, rows));
+                    if (!some)
+                        break;
+#if LOG_MAP
+                    REAL exponent = map_exponent(t[i][v]) + own;
+#if KEY
+                    const REAL reference = VLOAD(references + r);
+                    exponent -= reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference;
+#endif
+                    store_some(exp2_real(exponent) * norm, row + r, some);
+#else
+                    for (int part = 0; part < VALUES; ++part)
+                        store_some(map_value(t[i][v], part) * own, row + (ulong)part * rows + r, some);
+#endif
+                }
+            }
+        }
+    }
+}
+
+#define TENSORS                                                                                                        \
+    __global const float *x, clfavor_view x_view, __global const float *weights, clfavor_weights_layout layout,        \
+        clfavor_sizes sizes, float norm, __global float *features, clfavor_view features_view,                         \
+        __global float *log_scale, clfavor_view log_scale_view
+
+#if !KEY
+
+/* Work-item: tile first_item + id of [batch, head, tiles of TOKENS tokens], all features. */
+__kernel void features_query(TENSORS, ulong first_item) {
+    const ulong tiles = (sizes.n + TOKENS - 1) / TOKENS, item = first_item + get_global_id(0);
+    const ulong slot = item / tiles, first_token = item % tiles * TOKENS;
+    const uint count = (uint)min((ulong)TOKENS, sizes.n - first_token), panels = (sizes.rows + PANEL - 1) / PANEL;
+    __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
+    __global const float *tokens = x + place(x_view, slot, sizes.heads, first_token);
+
+    float token[TOKENS];
+    for (uint first = 0; first < count; first += TR) {
+        __global const float *row[TR];
+        float scalar[TR];
+        token_pointers(row, tokens, x_view.token, first, count);
+        token_scalars(scalar, row, set, layout);
+#if LOG_MAP
+        REAL maximum[TR], t[TR][VECTORS];
+        for (uint i = 0; i < TR; ++i)
+            maximum[i] = (REAL)(NEG_INF);
+        for (uint p = 0; p < panels; ++p) {
+            project_rows(t, row, set, layout, p);
+            for (uint i = 0; i < TR; ++i)
+                for (int v = 0; v < VECTORS; ++v) {
+                    const REAL exponent = map_exponent(t[i][v]);
+                    const INT r = lane_index() + (int)(p * PANEL + v * VL);
+                    maximum[i] = r < (int)sizes.rows ? LARGER_OR_NAN(exponent, maximum[i]) : maximum[i];
+                }
+        }
+#endif
+        for (uint i = 0; i < TR && first + i < count; ++i) {
+#if LOG_MAP
+            float lane[VL], reference = NEG_INF;
+            VSTORE(maximum[i], lane);
+            for (int l = 0; l < VL; ++l)
+                reference = LARGER_OR_NAN(lane[l], reference);
+            token[first + i] = reference == NEG_INF ? 0.0f : -reference;
+            scalar[i] += reference;
+#else
+            token[first + i] = norm;
+#endif
+            log_scale[place(log_scale_view, slot, sizes.heads, first_token + first + i)] = scalar[i] * M_LN2_F;
+        }
+    }
+    write_panels(tokens, x_view.token, set, layout, sizes.rows, token, 0, norm,
+                 features + place(features_view, slot, sizes.heads, first_token), features_view.token, count, 0,
+                 panels);
+}
+
+#else
+
+/* Floats of a slot's references: one for each padded row, or one in all. */
+static inline ulong references_of(uint panels) {
+    return LOG_MAP ? (ulong)panels * PANEL : 1;
+}
+
+/* Work-item (slot of the wave and piece, group of panels): the largest exponents over tokens first_token + piece * span
+ * .. + span - 1, and those already in `maxima` [slot][piece][references] unless first_token is 0. */
+__kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot,
+                               ulong first_token, ulong span, uint pieces) {
+    const uint panels = (sizes.rows + PANEL - 1) / PANEL;
+    const ulong slot = first_slot + get_global_id(0) / pieces;
+    const ulong begin = min(first_token + get_global_id(0) % pieces * span, sizes.n), end = min(begin + span, sizes.n);
+    __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
+    maxima += maxima_offset + get_global_id(0) * references_of(panels);
+#if LOG_MAP
+    const uint first_panel = (uint)get_global_id(1) * GROUP, group = min((uint)GROUP, panels - first_panel);
+    REAL maximum[GROUP][VECTORS];
+    maxima += (ulong)first_panel * PANEL;
+    for (uint p = 0; p < group; ++p)
+        for (int v = 0; v < VECTORS; ++v)
+            maximum[p][v] = first_token ? VLOAD(maxima + p * PANEL + v * VL) : (REAL)(NEG_INF);
+#else
+    float maximum = first_token ? *maxima : NEG_INF;
+#endif
+    for (ulong tile = begin; tile < end; tile += TOKENS) {
+        const uint count = (uint)min((ulong)TOKENS, end - tile);
+        __global const float *tokens = x + place(x_view, slot, sizes.heads, tile);
+        __global const float *row[TR];
+        float scalar[TOKENS];
+        for (uint first = 0; first < count; first += TR) {
+            token_pointers(row, tokens, x_view.token, first, count);
+            token_scalars(scalar + first, row, set, layout);
+        }
+#if LOG_MAP
+        for (uint p = 0; p < group; ++p)
+            for (uint first = 0; first < count; first += TR) {
+                REAL t[TR][VECTORS];
+                token_pointers(row, tokens, x_view.token, first, count);
+                project_rows(t, row, set, layout, first_panel + p);
+                for (uint i = 0; i < TR; ++i)
+                    for (int v = 0; v < VECTORS; ++v) {
+                        const REAL exponent = map_exponent(t[i][v]) + scalar[first + i];
+                        maximum[p][v] = LARGER(exponent, maximum[p][v]);
+                    }
+            }
+#else
+        for (uint i = 0; i < count; ++i)
+            maximum = LARGER(scalar[i], maximum);
+#endif
+    }
+#if LOG_MAP
+    for (uint p = 0; p < group; ++p)
+        for (int v = 0; v < VECTORS; ++v)
+            VSTORE(maximum[p][v], maxima + p * PANEL + v * VL);
+#else
+    *maxima = maximum;
+#endif
+}
+
+/* Work-item (reference, slot of the wave): joins the pieces into the first one and writes the log scale. */
+__kernel void features_key_join(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot, uint pieces) {
+    const ulong references = references_of((sizes.rows + PANEL - 1) / PANEL), r = get_global_id(0);
+    const ulong slot = first_slot + get_global_id(1);
+    maxima += maxima_offset + get_global_id(1) * pieces * references + r;
+    float maximum = *maxima;
+    for (uint piece = 1; piece < pieces; ++piece)
+        maximum = LARGER(maxima[piece * references], maximum);
+    *maxima = maximum;
+    if (!LOG_MAP || r < sizes.rows)
+        log_scale[place(log_scale_view, slot, sizes.heads, r)] = maximum * M_LN2_F;
+}
+
+/* Work-item (slot of the wave and tile of TOKENS tokens from first_token on, group of panels). */
+__kernel void features_key_write(TENSORS, __global const float *maxima, ulong maxima_offset, ulong first_slot,
+                                 ulong first_token, ulong tiles, uint pieces) {
+    const uint panels = (sizes.rows + PANEL - 1) / PANEL, first_panel = (uint)get_global_id(1) * GROUP;
+    const ulong in_wave = get_global_id(0) / tiles, slot = first_slot + in_wave;
+    const ulong tile = first_token + get_global_id(0) % tiles * TOKENS;
+    if (tile >= sizes.n)
+        return;
+    const uint count = (uint)min((ulong)TOKENS, sizes.n - tile);
+    __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
+    __global const float *tokens = x + place(x_view, slot, sizes.heads, tile);
+    maxima += maxima_offset + in_wave * pieces * references_of(panels);
+
+    float token[TOKENS];
+    for (uint first = 0; first < count; first += TR) {
+        __global const float *row[TR];
+        token_pointers(row, tokens, x_view.token, first, count);
+        token_scalars(token + first, row, set, layout);
+    }
+#if !LOG_MAP
+    const float reference = *maxima == NEG_INF ? 0.0f : *maxima;
+    for (uint i = 0; i < count; ++i) {
+        const REAL weight = exp2_real((REAL)(token[i] - reference));
+        float lane[VL];
+        VSTORE(weight, lane);
+        token[i] = lane[0] * norm;
+    }
+#endif
+    write_panels(tokens, x_view.token, set, layout, sizes.rows, token, maxima, norm,
+                 features + place(features_view, slot, sizes.heads, tile), features_view.token, count, first_panel,
+                 min(first_panel + GROUP, panels));
+}
+
+#endif
