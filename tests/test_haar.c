@@ -63,6 +63,29 @@ START_TEST(equals_gram_schmidt) {
 }
 END_TEST
 
+/* The same of a whole projection, its normals drawn by the promised counters: every block and set has its own. */
+START_TEST(projection_is_gram_schmidt_of_its_normals) {
+    enum { D = 5, BLOCKS = 3, SETS = 2 };
+    const clfavor_projection_desc desc = {.struct_size = sizeof desc,
+                                          .kind = CLFAVOR_PROJECTION_ORTHOGONAL,
+                                          .features = D * BLOCKS,
+                                          .dim = D,
+                                          .sets = SETS,
+                                          .seed = 0x0123456789abcdefu};
+    clfavor_projection *projection;
+    ck_assert_int_eq(clfavor_projection_create(&projection, &desc), CLFAVOR_SUCCESS);
+    const double *w = clfavor_projection_data(projection);
+    for (uint32_t set = 0; set < SETS; ++set)
+        for (uint32_t block = 0; block < BLOCKS; ++block, w += D * D) {
+            double *oracle = qr_block_normals(desc.seed, set, block, D);
+            double condition = qr_gram_schmidt(oracle, D);
+            ck_assert_double_le(distance(w, oracle, D, condition), 1);
+            free(oracle);
+        }
+    clfavor_projection_destroy(projection);
+}
+END_TEST
+
 /* The mistakes that the oracle is there for. */
 START_TEST(oracle_sees_wrong_signs_and_a_transpose) {
     uint32_t dim = dims[_i];
@@ -146,6 +169,7 @@ int main(void) {
     TCase *tcase = tcase_create("haar");
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, equals_gram_schmidt, 0, DIMS);
+    tcase_add_test(tcase, projection_is_gram_schmidt_of_its_normals);
     tcase_add_loop_test(tcase, oracle_sees_wrong_signs_and_a_transpose, MANY_SIGNS, DIMS);
     tcase_add_loop_test(tcase, rows_are_orthonormal, 0, DIMS);
     tcase_add_loop_test(tcase, row_depends_on_those_before_only, 0, DIMS);
