@@ -27,6 +27,7 @@ static double scalar_term(const clfavor_estimator *e, size_t set, int key, const
 
 /* log |value| + scalar and the sign of one feature. */
 static void put(double value, double scalar, double *log_abs, double *sign) {
+    // cppcheck-suppress invalidFunctionArg ; log(0) is -inf, as it should be
     *log_abs = log(fabs(value)) + scalar;
     *sign = value > 0.0 ? 1.0 : value < 0.0 ? -1.0 : value; /* NaN stays NaN */
 }
