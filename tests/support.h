@@ -12,6 +12,13 @@
 
 /* --- support.c --- */
 
+/* For inner loops: Check takes a microsecond to note an assertion that holds. */
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg("expected %s", #condition);                                                                   \
+    } while (0)
+
 /* Runs the suite, without forking unless the environment variable CK_FORK is set; what main returns. */
 int test_main(Suite *suite);
 /* Zeroed memory; never NULL. */
