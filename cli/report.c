@@ -53,7 +53,7 @@ int report_print(json_t *object, bool as_json) {
     if (!object)
         return cli_error(CLI_FAILED, "host memory is exhausted");
     if (as_json) {
-        json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        json_dumpf(object, stdout, JSON_REAL_PRECISION(9));
         putchar('\n');
     } else {
         report_lines(object, "", "");
