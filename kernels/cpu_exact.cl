@@ -1,6 +1,6 @@
 /* Exact softmax attention, cpu class: one work-item a group, rows in the lanes of vectors.
  *
- * A group has up to ROW_TILES tiles of ROWS = 2 VL query rows, transposed into local memory once. Keys and values are
+ * A group has row_tiles tiles of ROWS = 2 VL query rows, transposed into local memory once. Keys and values are
  * read where they lie, as scalars for all lanes. So every lane is a query row of its own: a tile's rows share no
  * arithmetic, and a mask is a select. Sums over keys have three levels: a block of KEYS keys, the blocks of a launch
  * (keys first_key .. first_key + wave - 1), and the launches, merged through `carry`. */
@@ -15,9 +15,6 @@
 #endif
 #ifndef KEYS
 #define KEYS 64
-#endif
-#ifndef ROW_TILES
-#define ROW_TILES 4
 #endif
 
 #define ROWS (2 * VL)
@@ -169,17 +166,16 @@ static inline ulong last_key(ulong row, ulong n_k, ulong start, ulong step) {
     return start + row * step;
 }
 
-/* One group: item first_item + group of [batch, head, block of row_tiles * ROWS rows]. */
+/* One group: item first_item + group of [batch, head, block of row_tiles * ROWS rows]. Local memory comes as arguments,
+ * since PoCL 3.1 drops the stores of a helper that it does not inline to arrays declared in the kernel. For each tile
+ * there are `query` [DIM][ROWS], `state` [STATE_VECTORS][VL] and `last` [ROWS], the last visible key of each row from
+ * first_key on (-1: none); there is one `score` [KEYS][ROWS]. */
 __kernel void exact_cpu(__global const float *q, clfavor_view q_view, __global const float *k, clfavor_view k_view,
                         __global const float *v, clfavor_view v_view, __global float *o, clfavor_view o_view,
                         __global float *lse, clfavor_view lse_view, __global float *sign, clfavor_view sign_view,
                         __global float *carry, ulong carry_offset, clfavor_sizes sizes, float scale, ulong start,
-                        ulong step, uint row_tiles, ulong first_item, ulong first_key, ulong wave) {
-    __local REAL query[ROW_TILES * 2 * DIM];
-    __local REAL state[ROW_TILES * STATE_VECTORS];
-    __local REAL score[2 * KEYS];
-    __local INT last[ROW_TILES * 2]; /* the last visible key of each row, from first_key on; -1: none */
-
+                        ulong step, uint row_tiles, ulong first_item, ulong first_key, ulong wave, __local REAL *query,
+                        __local REAL *state, __local REAL *score, __local INT *last) {
     const ulong group_rows = (ulong)row_tiles * ROWS;
     const ulong blocks = (sizes.n + group_rows - 1) / group_rows;
     const ulong item = first_item + get_group_id(0);

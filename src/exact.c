@@ -45,11 +45,16 @@ static clfavor_status prepare(clfavor_plan *plan, const char *file, const char *
     return clfavor_plan_kernels(plan, file, options, 0, &kernel, 1);
 }
 
+/* cpu class: floats of a row's state: reference, sum, and columns of V in whole register tiles (of 4 or 8). */
+static uint64_t state_floats(const clfavor_plan *plan) {
+    return 2 + (plan->desc.value_dim + 7) / 8 * 8;
+}
+
 static clfavor_status prepare_cpu(clfavor_plan *plan) {
     const clfavor_context *context = plan->context;
-    uint64_t d = plan->desc.dim, columns = (plan->desc.value_dim + 7) / 8 * 8;
-    /* floats of local memory: queries, values, reference, sum and limit of a row; scores of a block */
-    uint64_t rows = 2 * context->vector_width, row_floats = d + columns + 3, fixed = rows * CPU_KEYS;
+    /* floats of local memory: query, state and last key of a row; scores of a block of keys */
+    uint64_t rows = 2 * context->vector_width, row_floats = plan->desc.dim + state_floats(plan) + 1;
+    uint64_t fixed = rows * CPU_KEYS;
     uint64_t tiles = MAX_ROW_TILES;
     while (tiles && (tiles * rows * row_floats + fixed) * sizeof(cl_float) > context->local_memory / 2)
         --tiles;
@@ -61,12 +66,11 @@ static clfavor_status prepare_cpu(clfavor_plan *plan) {
                               plan->desc.dim, plan->desc.value_dim, (unsigned long long)context->local_memory);
     plan->numbers[ROW_TILES] = tiles;
     plan->numbers[ITEM_ROWS] = tiles * rows;
-    plan->numbers[ITEM_FLOATS] = tiles * rows * (columns + 2);
+    plan->numbers[ITEM_FLOATS] = tiles * rows * state_floats(plan);
     plan->chunk = CPU_KEYS;
     clfavor_options options;
     clfavor_plan_options(plan, &options);
     clfavor_option(&options, "KEYS", CPU_KEYS);
-    clfavor_option(&options, "ROW_TILES", tiles);
     return prepare(plan, "cpu_exact.cl", "exact_cpu", &options);
 }
 
@@ -114,8 +118,17 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
         CLFAVOR_ARG(call->workspace.view.offset), CLFAVOR_ARG(call->sizes), CLFAVOR_ARG(scale2), CLFAVOR_ARG(start),   \
         CLFAVOR_ARG(step)
             if (cpu) {
-                const clfavor_arg args[] = {OPERANDS, CLFAVOR_ARG(row_tiles), CLFAVOR_ARG(first_item),
-                                            CLFAVOR_ARG(first_key), CLFAVOR_ARG(wave)};
+                const size_t row = (size_t)item_rows * sizeof(cl_float);
+                const size_t score = row / row_tiles * CPU_KEYS;
+                const clfavor_arg args[] = {OPERANDS,
+                                            CLFAVOR_ARG(row_tiles),
+                                            CLFAVOR_ARG(first_item),
+                                            CLFAVOR_ARG(first_key),
+                                            CLFAVOR_ARG(wave),
+                                            CLFAVOR_ARG_LOCAL(row * plan->desc.dim),
+                                            CLFAVOR_ARG_LOCAL(row * state_floats(plan)),
+                                            CLFAVOR_ARG_LOCAL(score),
+                                            CLFAVOR_ARG_LOCAL(row)};
                 const size_t global[3] = {(size_t)count, 1, 1}, local[3] = {1, 1, 1};
                 status = CLFAVOR_LAUNCH(plan, chain, plan->kernels[0], args, global, local);
             } else {
