@@ -36,12 +36,16 @@ clfavor_estimator *test_estimator(const test_case *user) {
     const test_case c = test_case_resolve(*user);
     if (c.exact)
         return NULL;
+    clfavor_estimator *estimator = NULL;
+    if (c.exponential) {
+        ck_assert_int_eq(clfavor_estimator_create_exponential(&estimator, c.exponential), CLFAVOR_SUCCESS);
+        return estimator;
+    }
     clfavor_projection *projection = NULL;
     clfavor_projection_desc desc = {
         .struct_size = sizeof desc, .kind = c.projection, .features = c.m, .dim = c.d, .sets = c.sets, .seed = c.seed};
     clfavor_estimator_desc estimator_desc = {
         .struct_size = sizeof estimator_desc, .map = c.map, .dim = c.d, .scale = c.scale};
-    clfavor_estimator *estimator = NULL;
     if (c.map != CLFAVOR_MAP_ELU) {
         ck_assert_int_eq(clfavor_projection_create(&projection, &desc), CLFAVOR_SUCCESS);
         estimator_desc.projection = projection;

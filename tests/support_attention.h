@@ -16,7 +16,8 @@ typedef struct test_case {
     double sigma; /* of q and k; 0: 1 */
     size_t workspace_limit;
     bool exact;
-    uint64_t max_n; /* of the plan; 0: max(n, n_k) */
+    uint64_t max_n;                              /* of the plan; 0: max(n, n_k) */
+    const clfavor_exponential_desc *exponential; /* for CLFAVOR_MAP_EXPONENTIAL: what its estimator is made from */
 } test_case;
 
 /* Dense inputs [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] of a case, normal; free with test_inputs_free. */
