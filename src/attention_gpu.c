@@ -121,12 +121,15 @@ static clfavor_status choose_local_size(clfavor_plan *plan) {
 static clfavor_status prepare(clfavor_plan *plan) {
     const clfavor_plan_desc *desc = &plan->desc;
     uint64_t limit = min64(desc->workspace_limit, plan->context->max_allocation) / CLFAVOR_ALIGN * CLFAVOR_ALIGN;
-    uint64_t chunk = desc->chunk ? desc->chunk : desc->causal ? CAUSAL_CHUNK : KEY_CHUNK;
-    plan->chunk = (uint32_t)min64(min64(chunk, MAX_CHUNK), desc->max_n);
+    uint32_t usual = desc->causal ? CAUSAL_CHUNK : KEY_CHUNK, smallest = desc->chunk ? usual : SMALLEST_CHUNK;
+    plan->chunk = (uint32_t)min64(min64(desc->chunk ? desc->chunk : usual, MAX_CHUNK), desc->max_n);
     plan->pieces = 1;
     gpu_shape whole_state = {1, 1, 1, desc->value_dim};
-    while (!desc->chunk && plan->chunk > SMALLEST_CHUNK && bytes_of(plan, &whole_state) > limit)
-        plan->chunk /= 2;
+    while (plan->chunk > smallest && bytes_of(plan, &whole_state) > limit)
+        plan->chunk = plan->chunk / 2 > smallest ? plan->chunk / 2 : smallest;
+    if (desc->chunk && plan->chunk != desc->chunk)
+        clfavor_log(plan->context, CLFAVOR_LOG_INFO, "a chunk of %u tokens is used instead of %u", plan->chunk,
+                    desc->chunk);
     gpu_shape least = {1, 1, 1, min64(desc->value_dim, SMALL_COLUMNS)};
     if (bytes_of(plan, &least) > limit)
         return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
