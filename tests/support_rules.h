@@ -18,6 +18,13 @@ void rules_tear_down(void);
 /* Runs a suite of one test case with that fixture; what main returns. */
 int rules_main(const char *name, void (*add_tests)(TCase *tcase));
 
+/* ck_assert_msg for inner loops, see EXPECT. */
+#define RULES_EXPECT(condition, ...)                                                                                   \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg(__VA_ARGS__);                                                                                 \
+    } while (0)
+
 bool rules_signed(clfavor_map map);
 bool rules_same_bits(const float *a, const float *b, size_t count);
 /* Whether rows first .. end - 1 of two sequences have the same bits in O, lse and sign. Places count sequences. */
