@@ -124,11 +124,12 @@ static layout batch_inside(layout at) {
     return at;
 }
 
+/* One map for each way in which rows become features; the others read tensors by the same code. */
 static const test_case cases[] = {
-    {.map = CLFAVOR_MAP_POSITIVE}, {.map = CLFAVOR_MAP_HYPERBOLIC},
-    {.map = CLFAVOR_MAP_TRIG},     {.map = CLFAVOR_MAP_TRIG_PHASE},
-    {.map = CLFAVOR_MAP_GAUSSIAN}, {.map = CLFAVOR_MAP_RELU},
-    {.map = CLFAVOR_MAP_ELU},      {.exact = true},
+    {.map = CLFAVOR_MAP_POSITIVE},
+    {.map = CLFAVOR_MAP_TRIG},
+    {.map = CLFAVOR_MAP_ELU},
+    {.exact = true},
 };
 #define CASES ((int)(2 * sizeof cases / sizeof *cases))
 
@@ -156,8 +157,8 @@ static void layouts_of(const test_case *c, layout layouts[TENSORS]) {
 }
 
 START_TEST(any_layout_gives_the_dense_bits) {
-    static const uint32_t dims[][2] = {{13, 7}, {16, 32}}; /* the second, whole vectors, for positive and exact */
-    size_t count = _i < 2 || _i >= CASES - 2 ? 2 : 1;
+    static const uint32_t dims[][2] = {{13, 7}, {16, 32}}; /* the second, whole vectors, for positive */
+    size_t count = _i < 2 ? 2 : 1;
     for (int i = 0; i < 2; ++i)
         for (size_t dim = 0; dim < count; ++dim) {
             test_case c = case_of(_i);
