@@ -58,6 +58,7 @@ static void check(int k, test_case c, double bound) {
     test_inputs inputs = test_inputs_create(&c);
     test_log_clear(&rules_device);
     test_outputs out = test_run(&rules_device, rules_contexts[k], &c, &inputs);
+    ck_assert_uint_le(out.info.workspace_size, c.workspace_limit ? c.workspace_limit : (size_t)64 << 20);
     test_reference reference = test_run_reference(&c, &inputs);
     size_t skipped;
     double error = test_case_error(&c, &out, &reference, &skipped);
