@@ -130,8 +130,6 @@ static void read_row(const reference_state *state, reference_row *row) {
     memset(row->o, 0, state->dv * sizeof *row->o);
     for (size_t f = 0; f < state->features; ++f) {
         double size = exp(state->log_abs[f] + state->c[f] - base);
-        if (state->c[f] == -INFINITY && isnan(state->n[f]))
-            size = NAN; /* only NaN keys so far */
         double weight = size > 0.0 ? state->sign[f] * size : size;
         const double *s = state->s + f * state->dv;
         sum += weight * state->n[f];
