@@ -26,18 +26,10 @@ enum {
 #define DEFAULT_PARTIAL 4096u
 #define MIN_PIECE       1024u /* tokens: below that a piece costs more to merge than it saves */
 
-static uint32_t round_up(uint32_t value, uint32_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
-static uint64_t minimum(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 /* The scratch of kernels/cpu_chunk.clh in floats. */
 static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
     uint64_t panel = plan->context->panel, dim = plan->desc.dim;
-    uint64_t columns = round_up(plan->value_block, (uint32_t)panel);
+    uint64_t columns = clfavor_round_up(plan->value_block, (uint32_t)panel);
     uint64_t features = panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
     plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * features + 1);
     plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + chunk + 2);
@@ -48,7 +40,7 @@ static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
 static clfavor_status choose_chunk(clfavor_plan *plan) {
     uint32_t panel = plan->context->panel;
     uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : 2 * panel;
-    uint32_t chunk = wanted > 4096 ? round_up(4096, panel) : round_up(wanted, panel);
+    uint32_t chunk = wanted > 4096 ? clfavor_round_up(4096, panel) : clfavor_round_up(wanted, panel);
     uint64_t floats = plan->context->local_memory / sizeof(float);
     for (;; chunk -= panel) {
         scratch_sizes(plan, chunk);
@@ -64,7 +56,7 @@ static clfavor_status choose_chunk(clfavor_plan *plan) {
                     plan->desc.chunk);
     plan->chunk = chunk;
     plan->numbers[SHARE_HEADS] =
-        minimum((floats - plan->numbers[LOCAL_FLOATS]) / plan->numbers[HEAD_FLOATS], plan->desc.max_heads);
+        clfavor_min((floats - plan->numbers[LOCAL_FLOATS]) / plan->numbers[HEAD_FLOATS], plan->desc.max_heads);
     return CLFAVOR_SUCCESS;
 }
 
@@ -75,22 +67,22 @@ static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
     if (!pieces && plan->desc.causal)
         pieces = heads >= 2 * units ? 1 : units;
     else if (!pieces)
-        pieces = minimum((8 * units + heads - 1) / heads, plan->desc.max_n / MIN_PIECE);
+        pieces = clfavor_min(clfavor_ceil_div(8 * units, heads), plan->desc.max_n / MIN_PIECE);
     if (plan->desc.causal)
-        pieces = minimum(pieces, groups);
-    plan->pieces = pieces ? (uint32_t)minimum(pieces, 1024) : 1;
+        pieces = clfavor_min(pieces, groups);
+    plan->pieces = pieces ? (uint32_t)clfavor_min(pieces, 1024) : 1;
 }
 
 /* Sizes a slot and sees how many fit: shorter waves, fewer pieces (where they were not asked for) and narrower blocks
  * of V make one fit. */
 static clfavor_status choose_workspace(clfavor_plan *plan) {
-    uint32_t panel = plan->context->panel, groups = round_up(plan->rows, panel) / panel;
+    uint32_t panel = plan->context->panel, groups = clfavor_round_up(plan->rows, panel) / panel;
     uint64_t features = (uint64_t)groups * panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
-    uint64_t limit = minimum(plan->desc.workspace_limit, plan->context->max_allocation) / sizeof(float);
+    uint64_t limit = clfavor_min(plan->desc.workspace_limit, plan->context->max_allocation) / sizeof(float);
     uint64_t *numbers = plan->numbers;
     numbers[PARTIAL_WAVE] = DEFAULT_PARTIAL / plan->chunk ? DEFAULT_PARTIAL / plan->chunk * plan->chunk : plan->chunk;
     for (;;) {
-        uint64_t columns = round_up(plan->value_block, panel);
+        uint64_t columns = clfavor_round_up(plan->value_block, panel);
         bool split = plan->desc.causal && plan->pieces > 1;
         numbers[SLOT_FLOATS] = features * (3 + 2 * columns);
         numbers[PARTIAL_FLOATS] =
@@ -98,7 +90,7 @@ static clfavor_status choose_workspace(clfavor_plan *plan) {
         numbers[PARTIAL_FLOATS] = (numbers[PARTIAL_FLOATS] + 31) / 32 * 32;
         numbers[SLOT_TOTAL] = numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS];
         numbers[SLOT_TOTAL] = (numbers[SLOT_TOTAL] + 31) / 32 * 32;
-        numbers[SLOTS] = minimum(limit / numbers[SLOT_TOTAL], plan->desc.max_batch * plan->desc.max_heads);
+        numbers[SLOTS] = clfavor_min(limit / numbers[SLOT_TOTAL], plan->desc.max_batch * plan->desc.max_heads);
         if (numbers[SLOTS])
             break;
         if (split && numbers[PARTIAL_WAVE] >= 2 * plan->chunk)
@@ -106,7 +98,7 @@ static clfavor_status choose_workspace(clfavor_plan *plan) {
         else if (!plan->desc.pieces && plan->pieces > 1)
             plan->pieces = (plan->pieces + 1) / 2;
         else if (plan->value_block > panel)
-            plan->value_block = round_up(plan->value_block / 2, panel);
+            plan->value_block = clfavor_round_up(plan->value_block / 2, panel);
         else
             return CLFAVOR_REFUSE(
                 plan->context, CLFAVOR_WORKSPACE, "one head's state needs a workspace of %llu bytes, the limit is %llu",
@@ -121,7 +113,7 @@ static clfavor_status prepare(clfavor_plan *plan) {
     clfavor_status status = choose_chunk(plan);
     if (status)
         return status;
-    choose_pieces(plan, round_up(plan->rows, plan->context->panel) / plan->context->panel);
+    choose_pieces(plan, clfavor_round_up(plan->rows, plan->context->panel) / plan->context->panel);
     if ((status = choose_workspace(plan)))
         return status;
     clfavor_options options;
@@ -136,71 +128,47 @@ static clfavor_status prepare(clfavor_plan *plan) {
 
 static const size_t one[3] = {1, 1, 1};
 
+/* What the kernels take in a row. */
+#define ARGS_OPERAND(operand) CLFAVOR_ARG((operand).buffer), CLFAVOR_ARG((operand).view)
+#define ARGS_OUTPUTS(call)    ARGS_OPERAND((call)->o), ARGS_OPERAND((call)->lse), ARGS_OPERAND((call)->sign)
+#define ARGS_WEIGHTS(call)    CLFAVOR_ARG((call)->weights->buffer), CLFAVOR_ARG((call)->weights->layout)
+#define ARGS_WAVE(call, wave) CLFAVOR_ARG((call)->sizes), CLFAVOR_ARG(wave), CLFAVOR_ARG((call)->workspace.buffer)
+
+static size_t scratch_bytes(const clfavor_plan *plan, uint64_t query_heads) {
+    return (size_t)(plan->numbers[LOCAL_FLOATS] + query_heads * plan->numbers[HEAD_FLOATS]) * sizeof(float);
+}
+
 static clfavor_status launch_keys(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, clfavor_wave wave,
                                   size_t slots) {
-    const clfavor_weights *weights = call->weights;
-    const clfavor_arg args[] = {CLFAVOR_ARG(call->k.buffer),
-                                CLFAVOR_ARG(call->k.view),
-                                CLFAVOR_ARG(call->v.buffer),
-                                CLFAVOR_ARG(call->v.view),
-                                CLFAVOR_ARG(weights->buffer),
-                                CLFAVOR_ARG(weights->layout),
-                                CLFAVOR_ARG(call->sizes),
-                                CLFAVOR_ARG(wave),
-                                CLFAVOR_ARG(call->workspace.buffer),
-                                CLFAVOR_ARG_LOCAL(plan->numbers[LOCAL_FLOATS] * sizeof(float))};
+    const clfavor_arg args[] = {ARGS_OPERAND(call->k), ARGS_OPERAND(call->v), ARGS_WEIGHTS(call), ARGS_WAVE(call, wave),
+                                CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 0))};
     const size_t global[3] = {wave.pieces, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, plan->kernels[KEYS], args, global, one);
+}
+
+static clfavor_status launch_merge(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                   clfavor_wave wave, size_t slots) {
+    const clfavor_arg args[] = {ARGS_WAVE(call, wave)};
+    const size_t global[3] = {clfavor_padded_rows(plan->context, plan->rows) / plan->context->panel, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, plan->kernels[MERGE], args, global, one);
 }
 
 /* favor_queries and favor_combine take the same arguments. */
 static clfavor_status launch_rows(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, cl_kernel kernel,
                                   clfavor_wave wave, size_t groups, size_t slots) {
-    const clfavor_weights *weights = call->weights;
-    size_t scratch = (size_t)(plan->numbers[LOCAL_FLOATS] + plan->numbers[HEAD_FLOATS]) * sizeof(float);
-    const clfavor_arg args[] = {CLFAVOR_ARG(call->q.buffer),
-                                CLFAVOR_ARG(call->q.view),
-                                CLFAVOR_ARG(call->o.buffer),
-                                CLFAVOR_ARG(call->o.view),
-                                CLFAVOR_ARG(call->lse.buffer),
-                                CLFAVOR_ARG(call->lse.view),
-                                CLFAVOR_ARG(call->sign.buffer),
-                                CLFAVOR_ARG(call->sign.view),
-                                CLFAVOR_ARG(weights->buffer),
-                                CLFAVOR_ARG(weights->layout),
-                                CLFAVOR_ARG(weights->log2_norm),
-                                CLFAVOR_ARG(call->sizes),
-                                CLFAVOR_ARG(wave),
-                                CLFAVOR_ARG(call->workspace.buffer),
-                                CLFAVOR_ARG_LOCAL(scratch)};
+    const clfavor_arg args[] = {ARGS_OPERAND(call->q), ARGS_OUTPUTS(call),
+                                ARGS_WEIGHTS(call),    CLFAVOR_ARG(call->weights->log2_norm),
+                                ARGS_WAVE(call, wave), CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 1))};
     const size_t global[3] = {groups, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, kernel, args, global, one);
 }
 
 static clfavor_status launch_causal(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
                                     clfavor_wave wave, size_t slots) {
-    const clfavor_weights *weights = call->weights;
-    size_t scratch =
-        (size_t)(plan->numbers[LOCAL_FLOATS] + wave.share_heads * plan->numbers[HEAD_FLOATS]) * sizeof(float);
-    const clfavor_arg args[] = {CLFAVOR_ARG(call->q.buffer),
-                                CLFAVOR_ARG(call->q.view),
-                                CLFAVOR_ARG(call->k.buffer),
-                                CLFAVOR_ARG(call->k.view),
-                                CLFAVOR_ARG(call->v.buffer),
-                                CLFAVOR_ARG(call->v.view),
-                                CLFAVOR_ARG(call->o.buffer),
-                                CLFAVOR_ARG(call->o.view),
-                                CLFAVOR_ARG(call->lse.buffer),
-                                CLFAVOR_ARG(call->lse.view),
-                                CLFAVOR_ARG(call->sign.buffer),
-                                CLFAVOR_ARG(call->sign.view),
-                                CLFAVOR_ARG(weights->buffer),
-                                CLFAVOR_ARG(weights->layout),
-                                CLFAVOR_ARG(weights->log2_norm),
-                                CLFAVOR_ARG(call->sizes),
-                                CLFAVOR_ARG(wave),
-                                CLFAVOR_ARG(call->workspace.buffer),
-                                CLFAVOR_ARG_LOCAL(scratch)};
+    const clfavor_arg args[] = {ARGS_OPERAND(call->q), ARGS_OPERAND(call->k),
+                                ARGS_OPERAND(call->v), ARGS_OUTPUTS(call),
+                                ARGS_WEIGHTS(call),    CLFAVOR_ARG(call->weights->log2_norm),
+                                ARGS_WAVE(call, wave), CLFAVOR_ARG_LOCAL(scratch_bytes(plan, wave.share_heads))};
     const size_t global[3] = {wave.pieces, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, plan->kernels[CAUSAL], args, global, one);
 }
@@ -208,24 +176,21 @@ static clfavor_status launch_causal(clfavor_plan *plan, const clfavor_call *call
 static clfavor_status bidirectional(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
                                     clfavor_wave wave, size_t slots) {
     clfavor_status status = CLFAVOR_SUCCESS;
-    uint64_t chunks = (call->sizes.n_k + plan->chunk - 1) / plan->chunk;
+    uint64_t chunks = clfavor_ceil_div(call->sizes.n_k, plan->chunk);
     uint64_t step = KEY_WAVE / plan->chunk * plan->chunk;
-    wave.span = (chunks + plan->pieces - 1) / plan->pieces * plan->chunk;
+    wave.span = clfavor_ceil_div(chunks, plan->pieces) * plan->chunk;
     for (wave.begin = 0; !status && wave.begin < wave.span; wave.begin = wave.end) {
         wave.first = wave.begin == 0;
-        wave.end = minimum(wave.begin + step, wave.span);
+        wave.end = clfavor_min(wave.begin + step, wave.span);
         status = launch_keys(plan, call, chain, wave, slots);
     }
-    if (!status && plan->pieces > 1) {
-        const clfavor_arg args[] = {CLFAVOR_ARG(call->sizes), CLFAVOR_ARG(wave), CLFAVOR_ARG(call->workspace.buffer)};
-        const size_t global[3] = {round_up(plan->rows, plan->context->panel) / plan->context->panel, slots, 1};
-        status = CLFAVOR_LAUNCH(plan, chain, plan->kernels[MERGE], args, global, one);
-    }
+    if (!status && plan->pieces > 1)
+        status = launch_merge(plan, call, chain, wave, slots);
     wave.tokens_a_group = GROUP_CHUNKS * plan->chunk;
     step = QUERY_WAVE / wave.tokens_a_group * wave.tokens_a_group;
     for (wave.begin = 0; !status && wave.begin < call->sizes.n; wave.begin = wave.end) {
-        wave.end = minimum(wave.begin + step, call->sizes.n);
-        size_t groups = (size_t)((wave.end - wave.begin + wave.tokens_a_group - 1) / wave.tokens_a_group);
+        wave.end = clfavor_min(wave.begin + step, call->sizes.n);
+        size_t groups = (size_t)clfavor_ceil_div(wave.end - wave.begin, wave.tokens_a_group);
         status = launch_rows(plan, call, chain, plan->kernels[QUERIES], wave, groups, slots);
     }
     return status;
@@ -238,9 +203,9 @@ static clfavor_status causal(clfavor_plan *plan, const clfavor_call *call, clfav
     uint64_t step = split ? plan->numbers[PARTIAL_WAVE] : CAUSAL_WAVE / plan->chunk * plan->chunk;
     for (wave.begin = 0; !status && wave.begin < call->sizes.n; wave.begin = wave.end) {
         wave.first = wave.begin == 0;
-        wave.end = minimum(wave.begin + step, call->sizes.n);
+        wave.end = clfavor_min(wave.begin + step, call->sizes.n);
         status = launch_causal(plan, call, chain, wave, slots);
-        size_t groups = (size_t)((wave.end - wave.begin + plan->chunk - 1) / plan->chunk);
+        size_t groups = (size_t)clfavor_ceil_div(wave.end - wave.begin, plan->chunk);
         if (!status && split)
             status = launch_rows(plan, call, chain, plan->kernels[COMBINE], wave, groups, slots);
     }
@@ -252,16 +217,16 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *user_call,
     clfavor_call call = *user_call;
     uint32_t block = plan->value_block, group = call.sizes.group;
     clfavor_wave wave = {.slot_stride = plan->numbers[SLOT_FLOATS], .pieces = plan->pieces};
-    wave.share_heads = plan->desc.causal ? (uint32_t)minimum(group, plan->numbers[SHARE_HEADS]) : group;
-    wave.shares = (group + wave.share_heads - 1) / wave.share_heads;
+    wave.share_heads = plan->desc.causal ? (uint32_t)clfavor_min(group, plan->numbers[SHARE_HEADS]) : group;
+    wave.shares = (uint32_t)clfavor_ceil_div(group, wave.share_heads);
     uint64_t slots = call.batch * call.sizes.state_heads * wave.shares;
     uint64_t states = plan->numbers[SLOTS] * plan->numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces);
     wave.state = call.workspace.view.offset;
     wave.partial = wave.state + (states + 31) / 32 * 32;
     for (uint32_t column = 0; !status && column < plan->desc.value_dim; column += block) {
-        call.sizes.value_dim = (uint32_t)minimum(block, plan->desc.value_dim - column);
+        call.sizes.value_dim = (uint32_t)clfavor_min(block, plan->desc.value_dim - column);
         for (uint64_t slot = 0; !status && slot < slots; slot += plan->numbers[SLOTS]) {
-            size_t count = (size_t)minimum(plan->numbers[SLOTS], slots - slot);
+            size_t count = (size_t)clfavor_min(plan->numbers[SLOTS], slots - slot);
             wave.slot = (uint32_t)slot;
             status = plan->desc.causal ? causal(plan, &call, chain, wave, count)
                                        : bidirectional(plan, &call, chain, wave, count);

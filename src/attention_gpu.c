@@ -41,14 +41,6 @@ typedef struct gpu_shape {
     uint64_t chunks, states, heads, columns;
 } gpu_shape;
 
-static uint64_t min64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t blocks_of(uint64_t count, uint64_t block) {
-    return (count + block - 1) / block;
-}
-
 /* Places the parts of the workspace one after the other; returns where the last one ends. All counts are floats. */
 static uint64_t lay_out(const clfavor_plan *plan, const gpu_shape *shape, uint64_t start, clfavor_gpu_wave *wave) {
     bool one_reference = plan->family == CLFAVOR_FAMILY_TRIG || plan->family == CLFAVOR_FAMILY_TRIG_PHASE;
@@ -74,7 +66,7 @@ static uint64_t lay_out(const clfavor_plan *plan, const gpu_shape *shape, uint64
     uint64_t align = CLFAVOR_ALIGN / sizeof(cl_float), end = start;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i) {
         *parts[i].offset = end;
-        end += blocks_of(parts[i].count, align) * align;
+        end += clfavor_ceil_div(parts[i].count, align) * align;
     }
     return end;
 }
@@ -98,11 +90,11 @@ static void grow(const clfavor_plan *plan, gpu_shape *shape, uint64_t *member, u
 }
 
 static uint64_t wave_chunks(const clfavor_plan *plan, uint64_t n) {
-    return min64(blocks_of(n, plan->chunk), plan->chunk < WAVE_TOKENS ? WAVE_TOKENS / plan->chunk : 1);
+    return clfavor_min(clfavor_ceil_div(n, plan->chunk), plan->chunk < WAVE_TOKENS ? WAVE_TOKENS / plan->chunk : 1);
 }
 
 static clfavor_status choose_local_size(clfavor_plan *plan) {
-    uint64_t most = min64(WORK_GROUP, plan->context->max_work_group);
+    uint64_t most = clfavor_min(WORK_GROUP, plan->context->max_work_group);
     for (size_t i = 0; i < KERNELS; ++i) {
         size_t size = 0;
         clfavor_status status =
@@ -112,7 +104,7 @@ static clfavor_status choose_local_size(clfavor_plan *plan) {
                              "clGetKernelWorkGroupInfo");
         if (status)
             return status;
-        most = min64(most, size);
+        most = clfavor_min(most, size);
     }
     plan->numbers[LOCAL_SIZE] = most ? most : 1;
     return CLFAVOR_SUCCESS;
@@ -120,9 +112,9 @@ static clfavor_status choose_local_size(clfavor_plan *plan) {
 
 static clfavor_status prepare(clfavor_plan *plan) {
     const clfavor_plan_desc *desc = &plan->desc;
-    uint64_t limit = min64(desc->workspace_limit, plan->context->max_allocation) / CLFAVOR_ALIGN * CLFAVOR_ALIGN;
+    uint64_t limit = clfavor_min(desc->workspace_limit, plan->context->max_allocation) / CLFAVOR_ALIGN * CLFAVOR_ALIGN;
     uint32_t usual = desc->causal ? CAUSAL_CHUNK : KEY_CHUNK, smallest = desc->chunk ? usual : SMALLEST_CHUNK;
-    plan->chunk = (uint32_t)min64(min64(desc->chunk ? desc->chunk : usual, MAX_CHUNK), desc->max_n);
+    plan->chunk = (uint32_t)clfavor_min(clfavor_min(desc->chunk ? desc->chunk : usual, MAX_CHUNK), desc->max_n);
     plan->pieces = 1;
     gpu_shape whole_state = {1, 1, 1, desc->value_dim};
     while (plan->chunk > smallest && bytes_of(plan, &whole_state) > limit)
@@ -130,14 +122,15 @@ static clfavor_status prepare(clfavor_plan *plan) {
     if (desc->chunk && plan->chunk != desc->chunk)
         clfavor_log(plan->context, CLFAVOR_LOG_INFO, "a chunk of %u tokens is used instead of %u", plan->chunk,
                     desc->chunk);
-    gpu_shape least = {1, 1, 1, min64(desc->value_dim, SMALL_COLUMNS)};
+    gpu_shape least = {1, 1, 1, clfavor_min(desc->value_dim, SMALL_COLUMNS)};
     if (bytes_of(plan, &least) > limit)
         return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
                               "one head's state needs at least %llu bytes of workspace, the limit is %llu",
                               (unsigned long long)bytes_of(plan, &least), (unsigned long long)limit);
-    uint64_t states = desc->max_batch > MAX_SLOTS ? MAX_SLOTS : min64(desc->max_batch * desc->max_heads, MAX_SLOTS);
+    uint64_t states =
+        desc->max_batch > MAX_SLOTS ? MAX_SLOTS : clfavor_min(desc->max_batch * desc->max_heads, MAX_SLOTS);
     gpu_shape most = {wave_chunks(plan, desc->max_n), states, 1, desc->value_dim};
-    plan->workspace_size = (size_t)min64(bytes_of(plan, &most), limit);
+    plan->workspace_size = (size_t)clfavor_min(bytes_of(plan, &most), limit);
     clfavor_options options;
     clfavor_plan_options(plan, &options);
     clfavor_status status = clfavor_plan_kernels(plan, "gpu_attention.cl", &options, 0, kernel_names, KERNELS);
@@ -148,12 +141,13 @@ static clfavor_status prepare(clfavor_plan *plan) {
 static gpu_shape choose_shape(const clfavor_plan *plan, const clfavor_sizes *sizes, uint64_t states) {
     uint64_t budget = plan->workspace_size, value_dim = sizes->value_dim;
     uint64_t chunks = wave_chunks(plan, sizes->n > sizes->n_k ? sizes->n : sizes->n_k);
-    gpu_shape shape = {1, 1, 1, min64(value_dim, SMALL_COLUMNS)};
+    gpu_shape shape = {1, 1, 1, clfavor_min(value_dim, SMALL_COLUMNS)};
     grow(plan, &shape, &shape.columns, value_dim, budget);
-    shape.columns = blocks_of(value_dim, blocks_of(value_dim, shape.columns)); /* blocks of about the same size */
-    grow(plan, &shape, &shape.heads, min64(sizes->group, MAX_SLOTS), budget);
-    grow(plan, &shape, &shape.chunks, min64(chunks, FIRST_CHUNKS), budget);
-    grow(plan, &shape, &shape.states, min64(states, MAX_SLOTS / shape.heads), budget);
+    shape.columns =
+        clfavor_ceil_div(value_dim, clfavor_ceil_div(value_dim, shape.columns)); /* blocks of about the same size */
+    grow(plan, &shape, &shape.heads, clfavor_min(sizes->group, MAX_SLOTS), budget);
+    grow(plan, &shape, &shape.chunks, clfavor_min(chunks, FIRST_CHUNKS), budget);
+    grow(plan, &shape, &shape.states, clfavor_min(states, MAX_SLOTS / shape.heads), budget);
     grow(plan, &shape, &shape.chunks, chunks, budget);
     return shape;
 }
@@ -170,7 +164,7 @@ static clfavor_status launch(const gpu_work *work, size_t kernel, const clfavor_
                              uint64_t y, uint64_t z) {
     uint64_t size = work->plan->numbers[LOCAL_SIZE];
     const size_t local[3] = {(size_t)size, 1, 1};
-    const size_t global[3] = {(size_t)(blocks_of(x, size) * size), (size_t)y, (size_t)z};
+    const size_t global[3] = {(size_t)(clfavor_ceil_div(x, size) * size), (size_t)y, (size_t)z};
     return clfavor_launch(work->plan, work->chain, work->plan->kernels[kernel], args, count, global, local);
 }
 #define LAUNCH(kernel, args, x, y, z) launch(work, kernel, args, sizeof(args) / sizeof((args)[0]), x, y, z)
@@ -204,7 +198,7 @@ static clfavor_status launch_keys(const gpu_work *work) {
     if ((status = launch_exponents(work, true, true)) ||
         (status = LAUNCH(REFERENCES, wave_args, features, wave->states, 1)) ||
         (status = LAUNCH(KEY_WEIGHTS, wave_args, features * wave->tokens, wave->states, 1)) ||
-        (status = LAUNCH(CHUNK_STATES, value_args, state, blocks_of(wave->tokens, wave->chunk), wave->states)))
+        (status = LAUNCH(CHUNK_STATES, value_args, state, clfavor_ceil_div(wave->tokens, wave->chunk), wave->states)))
         return status;
     return LAUNCH(SCAN, wave_args, state, wave->states, 1);
 }
@@ -225,7 +219,7 @@ static clfavor_status launch_queries(gpu_work *work, uint64_t heads) {
     uint64_t features = work->plan->features, rows = wave->tokens, group = call->sizes.group;
     for (uint64_t head = 0; head < group; head += heads) {
         wave->head = (uint32_t)head;
-        wave->heads = (uint32_t)min64(heads, group - head);
+        wave->heads = (uint32_t)clfavor_min(heads, group - head);
         uint64_t slots = (uint64_t)wave->states * wave->heads;
         clfavor_status status = launch_exponents(work, false, call->lse.buffer != NULL);
         if (!status && wave->causal)
@@ -244,7 +238,7 @@ static clfavor_status launch_states(gpu_work *work, uint64_t heads) {
     const clfavor_sizes *sizes = &work->call->sizes;
     clfavor_gpu_wave *wave = &work->wave;
     for (wave->token = 0; wave->token < sizes->n_k; wave->token += wave->capacity) {
-        wave->tokens = (uint32_t)min64(wave->capacity, sizes->n_k - wave->token);
+        wave->tokens = (uint32_t)clfavor_min(wave->capacity, sizes->n_k - wave->token);
         wave->first = wave->token == 0;
         clfavor_status status = launch_keys(work);
         if (!status && wave->causal)
@@ -255,7 +249,7 @@ static clfavor_status launch_states(gpu_work *work, uint64_t heads) {
     if (wave->causal)
         return CLFAVOR_SUCCESS;
     for (wave->token = 0; wave->token < sizes->n; wave->token += wave->capacity) {
-        wave->tokens = (uint32_t)min64(wave->capacity, sizes->n - wave->token);
+        wave->tokens = (uint32_t)clfavor_min(wave->capacity, sizes->n - wave->token);
         clfavor_status status = launch_queries(work, heads);
         if (status)
             return status;
@@ -272,9 +266,9 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     lay_out(plan, &shape, call->workspace.view.offset, wave);
     for (wave->state = 0; wave->state < states; wave->state += shape.states)
         for (uint64_t column = 0; column < value_dim; column += shape.columns) {
-            wave->states = (uint32_t)min64(shape.states, states - wave->state);
+            wave->states = (uint32_t)clfavor_min(shape.states, states - wave->state);
             wave->column = (uint32_t)column;
-            wave->columns = (uint32_t)min64(shape.columns, value_dim - column);
+            wave->columns = (uint32_t)clfavor_min(shape.columns, value_dim - column);
             clfavor_status status = launch_states(&work, shape.heads);
             if (status)
                 return status;

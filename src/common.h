@@ -44,8 +44,18 @@ static inline clfavor_status clfavor_info_write(void *theirs, const void *own, s
 static inline bool clfavor_mul_overflows(size_t a, size_t b, size_t *product) {
     return __builtin_mul_overflow(a, b, product);
 }
-static inline bool clfavor_add_overflows(size_t a, size_t b, size_t *sum) {
-    return __builtin_add_overflow(a, b, sum);
+
+static inline uint64_t clfavor_min(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+static inline uint64_t clfavor_max(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+static inline uint64_t clfavor_ceil_div(uint64_t a, uint64_t b) {
+    return a / b + (a % b != 0);
+}
+static inline uint32_t clfavor_round_up(uint32_t value, uint32_t unit) {
+    return (value + unit - 1) / unit * unit;
 }
 
 #endif

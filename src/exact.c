@@ -15,13 +15,9 @@
 /* plan->numbers */
 enum { ITEM_ROWS, ROW_TILES, ITEM_FLOATS, ITEMS };
 
-static uint64_t min64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 /* Items a launch takes so that no launch is long, yet the device is full. */
 static uint64_t items_of(const clfavor_plan *plan, uint64_t n_k) {
-    uint64_t work = plan->numbers[ITEM_ROWS] * min64(n_k, KEY_WAVE) * (plan->desc.dim + plan->desc.value_dim);
+    uint64_t work = plan->numbers[ITEM_ROWS] * clfavor_min(n_k, KEY_WAVE) * (plan->desc.dim + plan->desc.value_dim);
     uint64_t items = MAX_WORK / work, least = 4 * (uint64_t)plan->context->compute_units;
     return items > least ? items : least;
 }
@@ -29,11 +25,11 @@ static uint64_t items_of(const clfavor_plan *plan, uint64_t n_k) {
 static clfavor_status prepare(clfavor_plan *plan, const char *file, const char *kernel, clfavor_options *options) {
     const clfavor_plan_desc *desc = &plan->desc;
     if (desc->max_n > KEY_WAVE) {
-        uint64_t blocks = (desc->max_n + plan->numbers[ITEM_ROWS] - 1) / plan->numbers[ITEM_ROWS];
+        uint64_t blocks = clfavor_ceil_div(desc->max_n, plan->numbers[ITEM_ROWS]);
         uint64_t bytes = plan->numbers[ITEM_FLOATS] * sizeof(cl_float), all, items;
         if (__builtin_mul_overflow(desc->max_batch * desc->max_heads, blocks, &all))
             all = UINT64_MAX;
-        items = min64(min64(all, items_of(plan, desc->max_n)), desc->workspace_limit / bytes);
+        items = clfavor_min(clfavor_min(all, items_of(plan, desc->max_n)), desc->workspace_limit / bytes);
         if (!items)
             return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
                                   "exact attention needs at least %llu bytes of workspace, the limit is %zu",
@@ -75,7 +71,7 @@ static clfavor_status prepare_cpu(clfavor_plan *plan) {
 }
 
 static clfavor_status prepare_gpu(clfavor_plan *plan) {
-    uint64_t column_blocks = (plan->desc.value_dim + GPU_COLUMNS - 1) / GPU_COLUMNS;
+    uint64_t column_blocks = clfavor_ceil_div(plan->desc.value_dim, GPU_COLUMNS);
     plan->numbers[ITEM_ROWS] = 1;
     plan->numbers[ITEM_FLOATS] = column_blocks * (GPU_COLUMNS + 2);
     plan->chunk = GPU_KEYS;
@@ -98,7 +94,7 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     cl_uint row_tiles = (cl_uint)plan->numbers[ROW_TILES];
     uint64_t item_rows = plan->numbers[ITEM_ROWS], sequences = call->batch * sizes->heads, items;
     for (;;) {
-        items = sequences * ((sizes->n + item_rows - 1) / item_rows);
+        items = sequences * clfavor_ceil_div(sizes->n, item_rows);
         if (row_tiles <= 1 || items >= 4 * (uint64_t)plan->context->compute_units)
             break;
         item_rows = item_rows / row_tiles * (row_tiles - 1);
@@ -107,7 +103,7 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     uint64_t most = sizes->n_k > KEY_WAVE ? plan->numbers[ITEMS] : items_of(plan, sizes->n_k);
 
     for (first_item = 0; first_item < items; first_item += most) {
-        uint64_t count = min64(most, items - first_item);
+        uint64_t count = clfavor_min(most, items - first_item);
         for (first_key = 0; first_key < sizes->n_k; first_key += wave) {
             clfavor_status status;
 #define OPERANDS                                                                                                       \
@@ -134,7 +130,8 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
             } else {
                 const clfavor_arg args[] = {OPERANDS, CLFAVOR_ARG(first_item), CLFAVOR_ARG(first_key),
                                             CLFAVOR_ARG(wave)};
-                const size_t global[3] = {(size_t)count, (plan->desc.value_dim + GPU_COLUMNS - 1) / GPU_COLUMNS, 1};
+                const size_t global[3] = {(size_t)count, (size_t)clfavor_ceil_div(plan->desc.value_dim, GPU_COLUMNS),
+                                          1};
                 status = CLFAVOR_LAUNCH(plan, chain, plan->kernels[0], args, global, NULL);
             }
 #undef OPERANDS

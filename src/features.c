@@ -11,16 +11,6 @@ enum { KERNEL_QUERY = 0, KERNEL_MAX = 0, KERNEL_JOIN, KERNEL_WRITE };
 /* plan->numbers */
 enum { TOKENS, GROUP, TOKEN_WORK, REFERENCES, SLOTS };
 
-static uint64_t min64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-static uint64_t max64(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
-static uint64_t ceil_div(uint64_t a, uint64_t b) {
-    return a / b + (a % b != 0);
-}
-
 static bool is_key(const clfavor_plan *plan) {
     return plan->desc.operation == CLFAVOR_OP_FEATURES_KEY;
 }
@@ -34,14 +24,14 @@ static clfavor_status prepare_pieces(clfavor_plan *plan) {
     bool cpu = plan->context->device_class == CLFAVOR_CLASS_CPU;
     uint64_t bytes = plan->numbers[REFERENCES] * sizeof(cl_float);
     uint64_t pieces = desc->pieces ? desc->pieces : cpu ? 4 * plan->context->compute_units : MAX_PIECES;
-    pieces = min64(min64(pieces, MAX_PIECES), desc->workspace_limit / bytes);
+    pieces = clfavor_min(clfavor_min(pieces, MAX_PIECES), desc->workspace_limit / bytes);
     if (!pieces)
         return CLFAVOR_REFUSE(plan->context, CLFAVOR_WORKSPACE,
                               "the features of keys need at least %llu bytes of workspace, the limit is %zu",
                               (unsigned long long)bytes, desc->workspace_limit);
-    uint64_t slots = min64(desc->workspace_limit / (pieces * bytes), desc->max_batch * desc->max_heads);
+    uint64_t slots = clfavor_min(desc->workspace_limit / (pieces * bytes), desc->max_batch * desc->max_heads);
     uint64_t least_work = pieces * plan->numbers[TOKENS] * plan->numbers[TOKEN_WORK];
-    slots = max64(1, min64(slots, MAX_WORK / least_work));
+    slots = clfavor_max(1, clfavor_min(slots, MAX_WORK / least_work));
     plan->pieces = (uint32_t)pieces;
     plan->numbers[SLOTS] = slots;
     plan->workspace_size = (size_t)(slots * pieces * bytes);
@@ -87,12 +77,12 @@ static clfavor_status launch(clfavor_plan *plan, clfavor_chain *chain, size_t ke
 
 static clfavor_status enqueue_queries(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
                                       cl_float norm) {
-    uint64_t items = call->batch * call->sizes.heads * ceil_div(call->sizes.n, plan->numbers[TOKENS]);
-    uint64_t most = max64(MAX_WORK / (2 * plan->numbers[TOKENS] * plan->numbers[TOKEN_WORK]),
-                          4 * (uint64_t)plan->context->compute_units);
+    uint64_t items = call->batch * call->sizes.heads * clfavor_ceil_div(call->sizes.n, plan->numbers[TOKENS]);
+    uint64_t most = clfavor_max(MAX_WORK / (2 * plan->numbers[TOKENS] * plan->numbers[TOKEN_WORK]),
+                                4 * (uint64_t)plan->context->compute_units);
     for (cl_ulong first_item = 0; first_item < items; first_item += most) {
         const clfavor_arg args[] = {TENSORS, CLFAVOR_ARG(first_item)};
-        clfavor_status status = LAUNCH(KERNEL_QUERY, args, min64(most, items - first_item), 1);
+        clfavor_status status = LAUNCH(KERNEL_QUERY, args, clfavor_min(most, items - first_item), 1);
         if (status)
             return status;
     }
@@ -104,11 +94,11 @@ static clfavor_status enqueue_keys(clfavor_plan *plan, const clfavor_call *call,
                                    cl_ulong first_slot, uint64_t slots) {
     uint64_t n = call->sizes.n, tokens = plan->numbers[TOKENS];
     uint64_t groups =
-        ceil_div(clfavor_padded_rows(plan->context, plan->rows) / plan->context->panel, plan->numbers[GROUP]);
+        clfavor_ceil_div(clfavor_padded_rows(plan->context, plan->rows) / plan->context->panel, plan->numbers[GROUP]);
     cl_uint pieces = plan->pieces;
     /* tiles a piece and a launch: so many that no launch is long */
-    uint64_t most = max64(1, MAX_WORK / (slots * pieces * tokens * plan->numbers[TOKEN_WORK]));
-    uint64_t piece_tiles = min64(most, ceil_div(ceil_div(n, tokens), pieces));
+    uint64_t most = clfavor_max(1, MAX_WORK / (slots * pieces * tokens * plan->numbers[TOKEN_WORK]));
+    uint64_t piece_tiles = clfavor_min(most, clfavor_ceil_div(clfavor_ceil_div(n, tokens), pieces));
     cl_ulong span = piece_tiles * tokens, wave = span * pieces, first_token;
     clfavor_status status;
 
@@ -128,7 +118,7 @@ static clfavor_status enqueue_keys(clfavor_plan *plan, const clfavor_call *call,
     if ((status = LAUNCH(KERNEL_JOIN, join, plan->numbers[REFERENCES], slots)))
         return status;
     for (first_token = 0; first_token < n; first_token += wave) {
-        cl_ulong tiles = ceil_div(min64(wave, n - first_token), tokens);
+        cl_ulong tiles = clfavor_ceil_div(clfavor_min(wave, n - first_token), tokens);
         const clfavor_arg args[] = {TENSORS,
                                     CLFAVOR_ARG(call->workspace.buffer),
                                     CLFAVOR_ARG(call->workspace.view.offset),
@@ -149,7 +139,7 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     uint64_t slots = call->batch * call->sizes.heads;
     clfavor_status status = CLFAVOR_SUCCESS;
     for (uint64_t first = 0; !status && first < slots; first += plan->numbers[SLOTS])
-        status = enqueue_keys(plan, call, chain, norm, first, min64(plan->numbers[SLOTS], slots - first));
+        status = enqueue_keys(plan, call, chain, norm, first, clfavor_min(plan->numbers[SLOTS], slots - first));
     return status;
 }
 

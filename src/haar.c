@@ -4,6 +4,7 @@
  * the registers once for four; the order of every sum is written out, so that any compiler gives the same bits. */
 #include "haar.h"
 
+#include "common.h"
 #include "detmath.h"
 
 #include <math.h>
@@ -21,12 +22,8 @@ typedef struct group {
     double dot[GROUP][GROUP]; /* v_g.v_h */
 } group;
 
-static uint32_t round_up(uint32_t value, uint32_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
 size_t clfavor_haar_scratch(uint32_t dim) {
-    size_t padded = round_up(dim, LANES), groups = round_up(dim, GROUP) / GROUP;
+    size_t padded = clfavor_round_up(dim, LANES), groups = clfavor_round_up(dim, GROUP) / GROUP;
     return (groups * GROUP + 1) * padded * sizeof(double) + groups * sizeof(group);
 }
 
@@ -85,10 +82,10 @@ static double reflect(group *g, double *vectors, uint32_t i, uint32_t padded, co
 }
 
 void clfavor_haar_rows(double *rows, uint32_t count, uint32_t dim, double length, void *scratch) {
-    const uint32_t padded = round_up(dim, LANES);
+    const uint32_t padded = clfavor_round_up(dim, LANES);
     double *x = scratch;
     double *vectors = x + padded;
-    group *groups = (group *)(vectors + (size_t)round_up(dim, GROUP) * padded);
+    group *groups = (group *)(vectors + (size_t)clfavor_round_up(dim, GROUP) * padded);
 
     for (uint32_t i = 0; i < count; ++i) {
         double *row = rows + (size_t)i * dim;

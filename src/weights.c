@@ -7,7 +7,7 @@
 #include "launch.h"
 
 uint32_t clfavor_padded_rows(const clfavor_context *context, uint32_t rows) {
-    return (rows + context->panel - 1) / context->panel * context->panel;
+    return clfavor_round_up(rows, context->panel);
 }
 
 /* Reserves `count` floats, each part on a 64-byte boundary, so that vectors of any width are aligned. */
