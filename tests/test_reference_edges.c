@@ -284,7 +284,7 @@ START_TEST(nan_reaches_the_rows_that_see_it_and_no_other) {
     const int map = _i / 2;
     const uint32_t causal = (uint32_t)_i % 2;
     double q[Q], k[Q], v[V];
-    result clean, out;
+    result clean = {0}, out = {0};
     fill(q, 3, Q);
     fill(k, 4, Q);
     fill(v, 5, V);
@@ -397,7 +397,7 @@ START_TEST(arguments) {
         args.field = (value);                                                                                          \
         check_args(one, &args, status);                                                                                \
     } while (0)
-    WITH(struct_size, 0, CLFAVOR_INVALID_ARGUMENT);
+    WITH(struct_size, sizeof(size_t) - 1, CLFAVOR_INVALID_ARGUMENT);
     WITH(q, NULL, CLFAVOR_INVALID_ARGUMENT);
     WITH(k, NULL, CLFAVOR_INVALID_ARGUMENT);
     WITH(v, NULL, CLFAVOR_INVALID_ARGUMENT);
