@@ -132,7 +132,8 @@ static bool parse_header(npy_array *array, cursor c, const char *path, char erro
         } else if (strcmp(key, "shape") == 0) {
             bit = 4;
             if (!take_shape(&c, array))
-                return reject(error, path, "has a broken shape in its header, expected at most %u axes", NPY_MAX_RANK);
+                return reject(error, path, "has a broken shape in its header, expected whole numbers, at most %u axes",
+                              NPY_MAX_RANK);
         } else {
             return reject(error, path, broken);
         }

@@ -2,7 +2,7 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static const struct argp_option run_options[] = {
     OPTION("causal", KEY_CAUSAL, 0, "Row i sees keys 0 to i only"),
     OPTION("chunk", KEY_CHUNK, "C", "Tokens a chunk (default: chosen)"),
     OPTION("pieces", KEY_PIECES, "P", "Parts that a head is split into (default: chosen)"),
-    OPTION("exact", KEY_EXACT, 0, "Exact softmax attention instead of random features"),
+    OPTION("exact", KEY_EXACT, 0, "Exact softmax attention, not random features"),
     OPTION("compare", KEY_COMPARE, 0,
            "Also compute exact attention on evenly spaced query rows and print the relative error |O-E|/|E| "
            "(Frobenius) of each head, the median, and that of answering the mean of the values that a row sees"),
@@ -126,13 +126,18 @@ const char *options_map_name(clfavor_map map) {
 /* ------------------------------------------------------------------------------------------------------------ values
  */
 
-static int parse_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value) {
-    uint64_t number = 0;
+static bool read_unsigned(const char *text, uint64_t *number) {
     bool good = *text != '\0';
+    *number = 0;
     for (const char *c = text; *c && good; ++c)
-        good = *c >= '0' && *c <= '9' && !__builtin_mul_overflow(number, 10u, &number) &&
-               !__builtin_add_overflow(number, (uint64_t)(*c - '0'), &number);
-    if (!good || number < low || number > high)
+        good = *c >= '0' && *c <= '9' && !__builtin_mul_overflow(*number, 10u, number) &&
+               !__builtin_add_overflow(*number, (uint64_t)(*c - '0'), number);
+    return good;
+}
+
+static int parse_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value) {
+    uint64_t number;
+    if (!read_unsigned(text, &number) || number < low || number > high)
         return cli_error(CLI_USAGE, "--%s expects a whole number from %llu to %llu, got '%s'", name,
                          (unsigned long long)low, (unsigned long long)high, text);
     *value = number;
@@ -146,12 +151,20 @@ static int parse_u32(const char *name, const char *text, uint32_t high, uint32_t
     return status;
 }
 
+static int parse_rows(const char *text, uint64_t *rows) {
+    *rows = UINT64_MAX;
+    if (strcmp(text, "all") == 0 || (read_unsigned(text, rows) && *rows > 0))
+        return CLI_OK;
+    return cli_error(CLI_USAGE, "--compare-rows expects a whole number above 0, or all, got '%s'", text);
+}
+
 static int parse_scale(const char *text, double *value) {
     char *end;
     *value = strtod(text, &end);
     bool blank = *text == ' ' || (*text >= '\t' && *text <= '\r'); /* which strtod skips */
-    if (end == text || *end || blank || !isfinite(*value) || !(*value > 0))
-        return cli_error(CLI_USAGE, "--scale expects a finite number above 0, got '%s'", text);
+    if (end == text || *end || blank || !(*value > 0) || *value > (double)FLT_MAX)
+        return cli_error(CLI_USAGE, "--scale expects a finite number above 0, at most %g (float32), got '%s'",
+                         (double)FLT_MAX, text);
     return CLI_OK;
 }
 
@@ -205,13 +218,20 @@ static int refuse_word(const options *o, const struct argp_state *state) {
                      names[o->command]);
 }
 
+static int parse_text(const options *o, int key, const char *text) {
+    const struct argp_option *entry = table(o->command);
+    while (entry->key != key)
+        ++entry;
+    return *text ? CLI_OK
+                 : cli_error(CLI_USAGE, "%s: --%s expects a name, got an empty one", names[o->command], entry->name);
+}
+
 static int take_option(options *o, int key, char *arg, struct argp_state *state) {
     switch (key) {
 #define TEXT(KEY, field)                                                                                               \
     case KEY:                                                                                                          \
         o->field = arg;                                                                                                \
-        return *arg ? CLI_OK                                                                                           \
-                    : cli_error(CLI_USAGE, "%s: an option that expects a name got an empty one", names[o->command])
+        return parse_text(o, key, arg)
         TEXT(KEY_Q, q);
         TEXT(KEY_K, k);
         TEXT(KEY_V, v);
@@ -243,8 +263,7 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
         return parse_u32("repeat", arg, 1000000, &o->repeat);
     case KEY_COMPARE_ROWS:
         o->compare = true;
-        o->compare_rows = UINT64_MAX;
-        return strcmp(arg, "all") == 0 ? CLI_OK : parse_unsigned("compare-rows", arg, 1, UINT64_MAX, &o->compare_rows);
+        return parse_rows(arg, &o->compare_rows);
     case KEY_PER_HEAD:
         o->projection_per_head = true;
         return CLI_OK;

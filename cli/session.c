@@ -24,8 +24,9 @@ int session_check(const session *s, clfavor_status status, const char *doing) {
     else if (status == CLFAVOR_INVALID_ARGUMENT || status == CLFAVOR_INVALID_SHAPE || status == CLFAVOR_UNSUPPORTED ||
              status == CLFAVOR_NOT_FINITE)
         code = CLI_USAGE;
-    return cli_error(code, "%s failed: %s (%s%s%s)", doing, clfavor_status_message(status), clfavor_status_name(status),
-                     s->log[0] ? ": " : "", s->log);
+    return cli_error(code, "%s failed: %s (%s%s%s)%s", doing, clfavor_status_message(status),
+                     clfavor_status_name(status), s->log[0] ? ": " : "", s->log,
+                     status == CLFAVOR_WORKSPACE ? "; give fewer --pieces or --features" : "");
 }
 
 int session_check_cl(cl_int code, const char *doing) {

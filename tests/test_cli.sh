@@ -143,12 +143,16 @@ done
 for number in -1 18446744073709551616 0x12 x; do
     bad 2 '--seed expects a whole number' run $qkv $o "--seed=$number"
 done
-for number in nan inf 0 -1 1e999 1e-999 1x ''; do
+for number in nan inf 0 -1 1e39 1e999 1e-999 1x ''; do
     bad 2 '--scale expects a finite number' run $qkv $o "--scale=$number"
 done
 bad 2 '--repeat expects' run $qkv $o --repeat 0
 bad 2 '--chunk expects' run $qkv $o --chunk 0
-bad 2 '--compare-rows expects' run $qkv $o --compare-rows some
+for number in some ALL 0 -1 18446744073709551616; do
+    bad 2 'above 0, or all' run $qkv $o "--compare-rows=$number"
+done
+bad 2 '--lse expects a name' run $qkv --out out/o.npy --lse=
+bad 2 '--device expects a name' run $qkv $o --device ''
 bad 2 '--map expects' run $qkv $o --map softmax
 bad 2 '--projection expects' run $qkv $o --projection haar
 bad 2 '--role expects' features --x q.npy --out out/f.npy --role value
@@ -233,6 +237,13 @@ cmp -s q.npy kept.npy || fail "an input was overwritten"
 bad 2 'two outputs' run $qkv --out out/o.npy --lse out/o.npy
 bad 2 'two outputs' run $qkv --out out/o.npy --lse out/../out/o.npy
 bad 2 'two outputs' run $qkv --out out/o.phase.npy --projection-out out/o.npy
+
+# A device may have room for any pieces that can be asked for; where it has not, the line says what to do.
+array large.npy '<f4' '1, 256' 256 1
+status=0
+"$bin" run --q large.npy --k large.npy --v large.npy --features 65536 --pieces 1024 >stdout 2>stderr || status=$?
+[ $status -eq 0 ] || grep -q 'give fewer --pieces or --features$' stderr || fail "1024 pieces: $(cat stderr)"
+checks=$((checks + 1))
 
 # Devices that are not there.
 bad 3 'matches no device' run $qkv $o --device 'no such device'
