@@ -1,4 +1,4 @@
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,9 +22,16 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "Environment: CLFAVOR_DEVICE selects the device as --device does.\n";
 
 static int print(const char *text) {
-    if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
-        return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
-    return CLI_OK;
+    fputs(text, stdout);
+    return cli_flush();
+}
+
+/* The number of a closed stream would go to the next file that is opened, an output, and messages into that file. Each
+ * stand-in refuses what its stream is for, as a closed one does. */
+static void occupy_standard_streams(void) {
+    for (int stream = 0; stream < 3; ++stream)
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY);
 }
 
 int main(int argc, char **argv) {
@@ -34,6 +41,7 @@ int main(int argc, char **argv) {
     } commands[] = {{"devices", cmd_devices}, {"features", cmd_features}, {"run", cmd_run}};
     static const char *const later[] = {"fit", "advise", "verify", "bench", "tune", "selftest"};
 
+    occupy_standard_streams();
     outfile_catch_signals();
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0)

@@ -1,7 +1,9 @@
 #include "message.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static void print_line(const char *prefix, const char *format, va_list args) {
     char text[2048];
@@ -25,4 +27,10 @@ void cli_note(const char *format, ...) {
     va_start(args, format);
     print_line("note: ", format, args);
     va_end(args);
+}
+
+int cli_flush(void) {
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
+    return CLI_OK;
 }

@@ -8,5 +8,7 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NO_DEVICE = 3 };
 int cli_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same as "clfavor: note: ...". */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Ends a result on stdout. Returns CLI_OK, or CLI_FAILED after saying that stdout cannot be written. */
+int cli_flush(void);
 
 #endif

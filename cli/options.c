@@ -284,7 +284,7 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
                                     "them out");
     case KEY_HELP:
         argp_help(state->root_argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, state->name);
-        return OPTIONS_EXIT;
+        return cli_flush() ? CLI_FAILED : OPTIONS_EXIT;
     default: /* ARGP_KEY_ARG */
         return cli_error(CLI_USAGE, "%s: unexpected argument '%s'; see `clfavor %s --help`", names[o->command], arg,
                          names[o->command]);

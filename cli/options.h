@@ -15,7 +15,7 @@ typedef enum role { ROLE_NONE, ROLE_QUERY, ROLE_KEY } role;
 
 typedef struct options {
     subcommand command;
-    int status; /* CLI_OK, CLI_USAGE or OPTIONS_EXIT */
+    int status; /* CLI_OK, an exit code or OPTIONS_EXIT */
     const char *q, *k, *v, *x;
     const char *out, *out_scale, *lse, *lse_sign;
     const char *projection_in, *projection_out;

@@ -1,6 +1,5 @@
 #include "report.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +58,5 @@ int report_print(json_t *object, bool as_json) {
         report_lines(object, "", "");
     }
     json_decref(object);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
-    return CLI_OK;
+    return cli_flush();
 }

@@ -347,6 +347,16 @@ for type in '<f2' '<f8'; do
     [ "$(grep -c 'float64' stderr)" -eq "$([ "$type" = '<f8' ] && echo 3 || echo 0)" ] || fail "note: $(cat stderr)"
 done
 
+# An output must not get the number of a closed stream: what is printed there, here three notes, would be in it.
+"$bin" run --q tq.npy --k tk.npy --v tv.npy --out out/o.npy >stdout 2>&- || fail "exit $? with stderr closed"
+cmp -s out/o.npy out/o4.npy || fail "with stderr closed the output has other bytes"
+for arguments in --help --version devices 'devices --help' 'run --help' 'features --help' "run $qkv"; do
+    status=0
+    "$bin" $arguments >&- 2>stderr || status=$?
+    [ $status -eq 1 ] && grep -q 'stdout cannot be written' stderr || fail "exit $status with stdout closed: $arguments"
+    checks=$((checks + 1))
+done
+
 array fq.npy '<f4' '40, 6' 240 1
 good run --q fq.npy --k fq.npy --v fq.npy --out out/o.npy --lse out/lse.npy
 [ "$(shape out/o.npy)" = '40, 6' ] && [ "$(shape out/lse.npy)" = '40,' ] || fail "shape of [n, d]: $(shape out/lse.npy)"
