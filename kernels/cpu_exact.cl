@@ -112,7 +112,6 @@ static inline void add_block(__local REAL *state, __local REAL *score, __global 
             a[t] = b[t] = (REAL)(0.0f);
         }
         __global const float *value = v;
-#pragma unroll 4
         for (int j = 0; j < common; ++j) {
             const REAL pa = score[2 * j], pb = score[2 * j + 1];
 #pragma unroll

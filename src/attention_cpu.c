@@ -68,8 +68,7 @@ static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
         pieces = heads >= 2 * units ? 1 : units;
     else if (!pieces)
         pieces = clfavor_min(clfavor_ceil_div(8 * units, heads), plan->desc.max_n / MIN_PIECE);
-    if (plan->desc.causal)
-        pieces = clfavor_min(pieces, groups);
+    pieces = clfavor_min(pieces, plan->desc.causal ? groups : clfavor_ceil_div(plan->desc.max_n, plan->chunk));
     plan->pieces = pieces ? (uint32_t)clfavor_min(pieces, 1024) : 1;
 }
 

@@ -237,6 +237,9 @@ START_TEST(chunk_and_pieces_are_used_as_told) {
             ck_assert_uint_eq(info.pieces, 1);
             desc.chunk = info.chunk;
             ck_assert_uint_eq(create(&desc).chunk, info.chunk);
+            desc.max_n = 33; /* no more key ranges than chunks, so that a huge number needs no huge workspace */
+            desc.pieces = UINT32_MAX;
+            ck_assert_uint_le(create(&desc).pieces, 33);
         }
 }
 END_TEST
