@@ -165,7 +165,7 @@ static json_t *report(const job *j) {
 
 static int work(job *j) {
     int status;
-    if ((status = open_inputs(j)) || (status = session_open(&j->session, j->options.device)) ||
+    if ((status = open_inputs(j)) || (status = session_open(&j->session, j->options.device, CLFAVOR_CLASS_AUTO)) ||
         (status = create_outputs(j)))
         return status;
     print_notes(j);

@@ -14,6 +14,7 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "  devices    what OpenCL devices there are, and which one would be chosen\n"
                             "  run        attention of .npy queries, keys and values\n"
                             "  features   the feature matrix of queries or keys\n"
+                            "  verify     checks that the estimators are what they claim to be\n"
                             "\n"
                             "  clfavor SUBCOMMAND --help tells the options; clfavor --version the version.\n"
                             "\n"
@@ -38,8 +39,8 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {{"devices", cmd_devices}, {"features", cmd_features}, {"run", cmd_run}};
-    static const char *const later[] = {"fit", "advise", "verify", "bench", "tune", "selftest"};
+    } commands[] = {{"devices", cmd_devices}, {"features", cmd_features}, {"run", cmd_run}, {"verify", cmd_verify}};
+    static const char *const later[] = {"fit", "advise", "bench", "tune", "selftest"};
 
     occupy_standard_streams();
     outfile_catch_signals();
@@ -57,7 +58,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof later / sizeof *later; ++i)
         if (strcmp(name, later[i]) == 0)
             return cli_error(CLI_USAGE,
-                             "'%s' belongs to a later stage of clfavor; this one has devices, run and features", name);
-    return cli_error(CLI_USAGE, "expected a subcommand (devices, run or features), got %s%s%s; see `clfavor --help`",
+                             "'%s' belongs to a later stage of clfavor; this one has devices, run, features and verify",
+                             name);
+    return cli_error(CLI_USAGE, "expected a subcommand (devices, run, features or verify), got %s%s%s; see `clfavor --help`",
                      *name ? "'" : "nothing", name, *name ? "'" : "");
 }

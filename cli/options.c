@@ -135,7 +135,7 @@ static bool read_unsigned(const char *text, uint64_t *number) {
     return good;
 }
 
-static int parse_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value) {
+int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value) {
     uint64_t number;
     if (!read_unsigned(text, &number) || number < low || number > high)
         return cli_error(CLI_USAGE, "--%s expects a whole number from %llu to %llu, got '%s'", name,
@@ -146,7 +146,7 @@ static int parse_unsigned(const char *name, const char *text, uint64_t low, uint
 
 static int parse_u32(const char *name, const char *text, uint32_t high, uint32_t *value) {
     uint64_t number = 0;
-    int status = parse_unsigned(name, text, 1, high, &number);
+    int status = options_unsigned(name, text, 1, high, &number);
     *value = (uint32_t)number;
     return status;
 }
@@ -205,17 +205,15 @@ static const struct argp_option *table(subcommand command) {
 
 static const char *const names[] = {"run", "features", "devices"};
 
-/* getopt refused the word before state->next: it is unknown, ambiguous, lacks its value or has one too many. */
-static int refuse_word(const options *o, const struct argp_state *state) {
+int options_refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state) {
     const char *word = state->next > 0 ? state->argv[state->next - 1] : "";
     const char *name = word + strspn(word, "-");
     size_t length = strcspn(name, "=");
-    for (const struct argp_option *entry = table(o->command); entry->name; ++entry)
+    for (; entry->name; ++entry)
         if (strlen(entry->name) == length && memcmp(entry->name, name, length) == 0)
             return cli_error(CLI_USAGE, entry->arg ? "%s: --%s expects a value, got none" : "%s: --%s takes no value",
-                             names[o->command], entry->name);
-    return cli_error(CLI_USAGE, "%s: unknown option '%s'; see `clfavor %s --help`", names[o->command], word,
-                     names[o->command]);
+                             command, entry->name);
+    return cli_error(CLI_USAGE, "%s: unknown option '%s'; see `clfavor %s --help`", command, word, command);
 }
 
 static int parse_text(const options *o, int key, const char *text) {
@@ -252,7 +250,7 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
         return parse_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
     case KEY_SEED:
         o->seed_given = true;
-        return parse_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
+        return options_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
     case KEY_SCALE:
         return parse_scale(arg, &o->scale);
     case KEY_CHUNK:
@@ -283,8 +281,7 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
         return cli_error(CLI_USAGE, "--fit, --estimator and --target-error belong to a later stage of clfavor; leave "
                                     "them out");
     case KEY_HELP:
-        argp_help(state->root_argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, state->name);
-        return cli_flush() ? CLI_FAILED : OPTIONS_EXIT;
+        return options_help(state);
     default: /* ARGP_KEY_ARG */
         return cli_error(CLI_USAGE, "%s: unexpected argument '%s'; see `clfavor %s --help`", names[o->command], arg,
                          names[o->command]);
@@ -295,7 +292,7 @@ static error_t parse_key(int key, char *arg, struct argp_state *state) {
     options *o = state->input;
     if (key == ARGP_KEY_ERROR) {
         if (o->status == CLI_OK)
-            o->status = refuse_word(o, state);
+            o->status = options_refuse_word(names[o->command], table(o->command), state);
         return 0;
     }
     if (key > KEY_HELP) /* the others that argp calls with */
@@ -325,16 +322,27 @@ static int check(const options *o) {
     return CLI_OK;
 }
 
+int options_help(const struct argp_state *state) {
+    argp_help(state->root_argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, state->name);
+    return cli_flush() ? CLI_FAILED : OPTIONS_EXIT;
+}
+
+int options_argp(const struct argp *argp, const char *command, int argc, char **argv, void *input, const int *status) {
+    char name[32] = "clfavor ";
+    strncat(name, command, sizeof name - 9);
+    argv[0] = name;
+    error_t error =
+        argp_parse(argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_LONG_ONLY, NULL, input);
+    argv[0] = NULL;
+    if (*status == CLI_OK && error)
+        return cli_error(CLI_FAILED, "the command line cannot be read: %s", strerror(error));
+    return *status;
+}
+
 int options_parse(options *o, subcommand command, int argc, char **argv) {
     static const char *const docs[] = {run_doc, features_doc, devices_doc};
     *o = (options){.command = command, .compare_rows = 4096};
     struct argp argp = {table(command), parse_key, NULL, docs[command], NULL, NULL, NULL};
-    char name[32] = "clfavor ";
-    strncat(name, names[command], sizeof name - 9);
-    argv[0] = name;
-    error_t error = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_LONG_ONLY, NULL, o);
-    argv[0] = NULL;
-    if (o->status == CLI_OK && error)
-        return cli_error(CLI_FAILED, "the command line cannot be read: %s", strerror(error));
-    return o->status ? o->status : check(o);
+    int status = options_argp(&argp, names[command], argc, argv, o, &o->status);
+    return status ? status : check(o);
 }

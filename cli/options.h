@@ -2,6 +2,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,5 +38,15 @@ typedef struct options {
 int options_parse(options *o, subcommand command, int argc, char **argv);
 
 const char *options_map_name(clfavor_map map);
+
+/* --- for subcommands with a parser of their own --- */
+
+/* Runs argp; *status is what the parser leaves behind, CLI_OK at first. Returns it, or an error that was printed. */
+int options_argp(const struct argp *argp, const char *command, int argc, char **argv, void *input, const int *status);
+/* For ARGP_KEY_ERROR: the word before state->next is unknown, ambiguous, lacks its value or has one too many. */
+int options_refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state);
+int options_help(const struct argp_state *state);
+/* Reads a whole number; says what was expected. */
+int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value);
 
 #endif

@@ -41,7 +41,7 @@ int session_check_cl(cl_int code, const char *doing) {
     return cli_error(CLI_FAILED, "%s failed: OpenCL error %d, %s", doing, code, meaning);
 }
 
-int session_open_device(session *s, const device_entry *device) {
+int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class) {
     *s = (session){.device = *device, .info.struct_size = sizeof s->info};
     cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
     cl_int code;
@@ -52,8 +52,12 @@ int session_open_device(session *s, const device_entry *device) {
         status = session_check_cl(code, "making the command queue");
     }
     if (!status) {
-        clfavor_context_desc desc = {
-            .struct_size = sizeof desc, .context = s->cl, .device = device->id, .log = on_log, .log_user = s};
+        clfavor_context_desc desc = {.struct_size = sizeof desc,
+                                     .context = s->cl,
+                                     .device = device->id,
+                                     .device_class = device_class,
+                                     .log = on_log,
+                                     .log_user = s};
         status = session_check(s, clfavor_context_create(&s->context, &desc), "opening the device");
     }
     if (!status)
@@ -67,7 +71,7 @@ int session_open_device(session *s, const device_entry *device) {
     return CLI_OK;
 }
 
-int session_open(session *s, const char *selector) {
+int session_open(session *s, const char *selector, clfavor_device_class device_class) {
     *s = (session){0};
     device_entry *devices;
     size_t count, chosen;
@@ -76,7 +80,7 @@ int session_open(session *s, const char *selector) {
     if (!status)
         status = device_choose(devices, count, selector, &chosen, why);
     if (!status)
-        status = session_open_device(s, &devices[chosen]);
+        status = session_open_device(s, &devices[chosen], device_class);
     free(devices);
     return status;
 }

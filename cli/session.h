@@ -15,8 +15,8 @@ typedef struct session {
 } session;
 
 /* Each returns CLI_OK or an error that was printed. */
-int session_open(session *s, const char *selector);
-int session_open_device(session *s, const device_entry *device);
+int session_open(session *s, const char *selector, clfavor_device_class device_class);
+int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class);
 void session_close(session *s);
 
 /* Print what failed, and why as far as the library or the code tells, and return the exit code. Both return CLI_OK for

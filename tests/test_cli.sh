@@ -122,7 +122,7 @@ o="--out out/o.npy --lse out/lse.npy --lse-sign out/sign.npy"
 
 bad 2 'expected a subcommand'
 bad 2 'expected a subcommand' walk
-for later in fit advise verify bench tune selftest; do
+for later in fit advise bench tune selftest; do
     bad 2 'later stage' $later
 done
 bad 2 'later stage' run $qkv $o --fit

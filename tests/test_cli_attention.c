@@ -76,7 +76,7 @@ static float *results(const session *s, const problem *p, clfavor_attention_args
 START_TEST(parts_make_the_whole) {
     const problem *p = &problems[_i];
     session s;
-    ck_assert_int_eq(session_open(&s, NULL), CLI_OK);
+    ck_assert_int_eq(session_open(&s, NULL, CLFAVOR_CLASS_AUTO), CLI_OK);
     size_t sizes[] = {(size_t)(p->batch * p->heads * p->n * p->d), (size_t)(p->batch * p->heads_kv * p->n_k * p->d),
                       (size_t)(p->batch * p->heads_kv * p->n_k * p->dv)};
     cl_mem inputs[3];

@@ -1,0 +1,192 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cmd.h"
+#include "inputs.h"
+#include "message.h"
+#include "progress.h"
+#include "session.h"
+#include "verify_data.h"
+#include "verify_options.h"
+
+#define UNITS 10000.0 /* of progress */
+
+/* One report: where it goes and what writes it. */
+typedef struct verify_output {
+    outfile file;
+    const char *path;
+    bool (*write)(const verify_result *, FILE *);
+} verify_output;
+
+static void on_progress(void *user, double done, double total) {
+    progress *p = user;
+    uint64_t units = (uint64_t)(UNITS * done / total), before = atomic_load(&p->done);
+    if (units > before && units <= UNITS)
+        progress_add(p, units - before);
+}
+
+static int draw_seed(verify_arguments *a) {
+    if (!a->seed_random)
+        return CLI_OK;
+    /* records that are there bring their seed along */
+    if (a->resume_count && verify_has_seed(a->resume[0], &a->seed)) {
+        cli_note("seed %" PRIu64 " of the records in '%s'", a->seed, a->resume[0]);
+        return CLI_OK;
+    }
+    if (getrandom(&a->seed, sizeof a->seed, 0) != (ssize_t)sizeof a->seed)
+        return cli_error(CLI_FAILED, "no random seed can be had from the system; give --seed");
+    cli_note("seed %" PRIu64, a->seed);
+    return CLI_OK;
+}
+
+static int open_outputs(verify_output outputs[3], const verify_arguments *a) {
+    const char *paths[3] = {a->json, a->junit, a->report}, *inputs[1];
+    char error[OUTFILE_ERROR];
+    for (size_t i = 0; i < a->resume_count; ++i) {
+        inputs[0] = a->resume[i];
+        int status = inputs_check_paths(paths, 3, inputs, 1);
+        if (status)
+            return status;
+    }
+    int status = inputs_check_paths(paths, 3, NULL, 0);
+    for (int i = 0; i < 3 && !status; ++i) {
+        outputs[i].path = paths[i];
+        if (paths[i] && !outfile_open(&outputs[i].file, paths[i], error))
+            status = cli_error(CLI_FAILED, "%s", error);
+    }
+    return status;
+}
+
+static int write_output(verify_output *output, const verify_result *result) {
+    char *text = NULL, error[OUTFILE_ERROR];
+    size_t size = 0;
+    if (!output->path)
+        return CLI_OK;
+    FILE *memory = open_memstream(&text, &size);
+    bool good = memory && output->write(result, memory);
+    if (memory)
+        good = fclose(memory) == 0 && good;
+    int status = good ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
+    if (!status && !(outfile_write(&output->file, text, size, error) && outfile_commit(&output->file, error)))
+        status = cli_error(CLI_FAILED, "%s", error);
+    free(text);
+    return status;
+}
+
+static void print_check(const verify_check *c) {
+    printf("FAILED %s/%s: %s statistic %.6g, at most %.6g", c->suite, c->name, c->test, c->statistic, c->threshold);
+    if (!isnan(c->estimate) && !isnan(c->expected))
+        printf("; %.9g, expected %.9g", c->estimate, c->expected);
+    printf("%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
+}
+
+/* A line a suite, the failures, the total. */
+static int print_result(const verify_result *r) {
+    for (size_t i = 0; i < r->check_count; ++i)
+        if (r->checks[i].outcome == VERIFY_FAILED)
+            print_check(&r->checks[i]);
+    for (size_t s = 0; verify_suites[s]; ++s) {
+        size_t counts[4] = {0}, chance = 0, all = 0;
+        for (size_t i = 0; i < r->check_count; ++i)
+            if (strcmp(r->checks[i].suite, verify_suites[s]) == 0) {
+                ++counts[r->checks[i].outcome];
+                chance += r->checks[i].alpha > 0.0;
+                ++all;
+            }
+        if (!all)
+            continue;
+        printf("%s: %zu passed (%zu by statistics), %zu failed", verify_suites[s], counts[VERIFY_PASSED], chance,
+               counts[VERIFY_FAILED]);
+        if (counts[VERIFY_SHOWN])
+            printf(", %zu shown", counts[VERIFY_SHOWN]);
+        if (counts[VERIFY_PENDING])
+            printf(", %zu jobs wait for other shards", counts[VERIFY_PENDING]);
+        putchar('\n');
+    }
+    printf("level: %s\nseed: %" PRIu64 "\ndevice: %s (%s class)\n", verify_level_name(r->level), r->seed, r->device,
+           r->device_class);
+    if (r->shards)
+        printf("shard: %" PRIu32 " of %" PRIu32 "\n", r->shard ? r->shard : r->shards, r->shards);
+    if (r->blocks_resumed)
+        printf("blocks: %" PRIu64 ", of which %" PRIu64 " from records\n", r->blocks, r->blocks_resumed);
+    printf("checks: %zu passed, %zu failed\nfalse alarm: at most %g for all %zu statistical checks of the level\n",
+           r->passed, r->failed, r->alpha, r->statistical);
+    printf("wall_seconds: %.1f\n", r->wall_seconds);
+    return cli_flush();
+}
+
+static verify_options make_options(const verify_arguments *a, const session *s) {
+    return (verify_options){.cl = s->cl,
+                            .device = s->device.id,
+                            .context = s->context,
+                            .level = a->level,
+                            .seed = a->seed,
+                            .alpha = a->alpha > 0.0 ? a->alpha : 1e-6,
+                            .selection = a->selection,
+                            .selection_count = a->selection_count,
+                            .resume = a->resume,
+                            .resume_count = a->resume_count,
+                            .seed_given = a->seed_given,
+                            .shard = a->shard,
+                            .shards = a->shards,
+                            .workers = a->workers};
+}
+
+static int run_suites(const verify_arguments *a, const session *s, verify_output outputs[3]) {
+    verify_result result;
+    char error[512] = "";
+    bool bad_input = false;
+    progress p;
+    verify_options run = make_options(a, s);
+    run.progress = on_progress;
+    run.user = &p;
+    progress_start(&p, "verifying", "units", (uint64_t)UNITS);
+    bool good = verify_run_all(&run, &result, error, &bad_input);
+    progress_stop(&p);
+    int status =
+        good ? CLI_OK : cli_error(bad_input ? CLI_USAGE : CLI_FAILED, "%s%s%s", error, s->log[0] ? ": " : "", s->log);
+    for (int i = 0; i < 3 && !status; ++i)
+        status = write_output(&outputs[i], &result);
+    if (!status)
+        status = print_result(&result);
+    if (!status && result.failed)
+        status = CLI_FAILED;
+    verify_result_free(&result);
+    return status;
+}
+
+static int list(const verify_arguments *a) {
+    char error[512];
+    session none = {0};
+    verify_options run = make_options(a, &none);
+    if (!verify_list(&run, stdout, error))
+        return cli_error(CLI_USAGE, "%s", error);
+    return cli_flush();
+}
+
+int cmd_verify(int argc, char **argv) {
+    verify_arguments a;
+    session s = {0};
+    verify_output outputs[3] = {{OUTFILE_CLOSED, NULL, verify_write_json},
+                                {OUTFILE_CLOSED, NULL, verify_write_junit},
+                                {OUTFILE_CLOSED, NULL, verify_write_html}};
+    int status = verify_arguments_parse(&a, argc, argv);
+    if (!status && a.list) {
+        status = list(&a);
+    } else if (!status && a.q) {
+        if (!(status = draw_seed(&a)))
+            status = verify_data(&a);
+    } else if (!status && !(status = session_open(&s, a.device, a.device_class)) &&
+               !(status = open_outputs(outputs, &a)) && !(status = draw_seed(&a))) {
+        status = run_suites(&a, &s, outputs);
+    }
+    for (int i = 0; i < 3; ++i)
+        outfile_discard(&outputs[i].file);
+    session_close(&s);
+    verify_arguments_free(&a);
+    return status == OPTIONS_EXIT ? CLI_OK : status;
+}
