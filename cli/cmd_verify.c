@@ -11,9 +11,8 @@
 #include "progress.h"
 #include "session.h"
 #include "verify_data.h"
+#include "verify_mutants.h"
 #include "verify_options.h"
-
-#define UNITS 10000.0 /* of progress */
 
 /* One report: where it goes and what writes it. */
 typedef struct verify_output {
@@ -21,13 +20,6 @@ typedef struct verify_output {
     const char *path;
     bool (*write)(const verify_result *, FILE *);
 } verify_output;
-
-static void on_progress(void *user, double done, double total) {
-    progress *p = user;
-    uint64_t units = (uint64_t)(UNITS * done / total), before = atomic_load(&p->done);
-    if (units > before && units <= UNITS)
-        progress_add(p, units - before);
-}
 
 static int draw_seed(verify_arguments *a) {
     if (!a->seed_random)
@@ -84,29 +76,34 @@ static void print_check(const verify_check *c) {
     printf("%s%s\n", c->note ? "; " : "", c->note ? c->note : "");
 }
 
+static void print_suite(const verify_result *r, const char *suite) {
+    size_t counts[4] = {0}, chance = 0;
+    for (size_t i = 0; i < r->check_count; ++i)
+        if (strcmp(r->checks[i].suite, suite) == 0) {
+            ++counts[r->checks[i].outcome];
+            chance += r->checks[i].alpha > 0.0;
+        }
+    if (!counts[0] && !counts[1] && !counts[2] && !counts[3])
+        return;
+    printf("%s: %zu passed", suite, counts[VERIFY_PASSED]);
+    if (chance)
+        printf(" (%zu by statistics)", chance);
+    printf(", %zu failed", counts[VERIFY_FAILED]);
+    if (counts[VERIFY_SHOWN])
+        printf(", %zu shown", counts[VERIFY_SHOWN]);
+    if (counts[VERIFY_PENDING])
+        printf(", %zu jobs wait for other shards", counts[VERIFY_PENDING]);
+    putchar('\n');
+}
+
 /* A line a suite, the failures, the total. */
 static int print_result(const verify_result *r) {
     for (size_t i = 0; i < r->check_count; ++i)
         if (r->checks[i].outcome == VERIFY_FAILED)
             print_check(&r->checks[i]);
-    for (size_t s = 0; verify_suites[s]; ++s) {
-        size_t counts[4] = {0}, chance = 0, all = 0;
-        for (size_t i = 0; i < r->check_count; ++i)
-            if (strcmp(r->checks[i].suite, verify_suites[s]) == 0) {
-                ++counts[r->checks[i].outcome];
-                chance += r->checks[i].alpha > 0.0;
-                ++all;
-            }
-        if (!all)
-            continue;
-        printf("%s: %zu passed (%zu by statistics), %zu failed", verify_suites[s], counts[VERIFY_PASSED], chance,
-               counts[VERIFY_FAILED]);
-        if (counts[VERIFY_SHOWN])
-            printf(", %zu shown", counts[VERIFY_SHOWN]);
-        if (counts[VERIFY_PENDING])
-            printf(", %zu jobs wait for other shards", counts[VERIFY_PENDING]);
-        putchar('\n');
-    }
+    for (size_t s = 0; verify_suites[s]; ++s)
+        print_suite(r, verify_suites[s]);
+    print_suite(r, "mutants");
     printf("level: %s\nseed: %" PRIu64 "\ndevice: %s (%s class)\n", verify_level_name(r->level), r->seed, r->device,
            r->device_class);
     if (r->shards)
@@ -133,7 +130,8 @@ static verify_options make_options(const verify_arguments *a, const session *s) 
                             .seed_given = a->seed_given,
                             .shard = a->shard,
                             .shards = a->shards,
-                            .workers = a->workers};
+                            .workers = a->workers,
+                            .stop_early = a->mutant && strcmp(a->mutant, "none") != 0};
 }
 
 static int run_suites(const verify_arguments *a, const session *s, verify_output outputs[3]) {
@@ -142,13 +140,15 @@ static int run_suites(const verify_arguments *a, const session *s, verify_output
     bool bad_input = false;
     progress p;
     verify_options run = make_options(a, s);
-    run.progress = on_progress;
+    run.progress = progress_share;
     run.user = &p;
-    progress_start(&p, "verifying", "units", (uint64_t)UNITS);
+    progress_start(&p, "verifying", "parts", PROGRESS_PARTS);
     bool good = verify_run_all(&run, &result, error, &bad_input);
     progress_stop(&p);
     int status =
         good ? CLI_OK : cli_error(bad_input ? CLI_USAGE : CLI_FAILED, "%s%s%s", error, s->log[0] ? ": " : "", s->log);
+    if (!status && a->mutants)
+        status = verify_mutants_run(a, &result);
     for (int i = 0; i < 3 && !status; ++i)
         status = write_output(&outputs[i], &result);
     if (!status)
@@ -175,6 +175,8 @@ int cmd_verify(int argc, char **argv) {
                                 {OUTFILE_CLOSED, NULL, verify_write_junit},
                                 {OUTFILE_CLOSED, NULL, verify_write_html}};
     int status = verify_arguments_parse(&a, argc, argv);
+    if (!status)
+        status = verify_mutants_select(a.mutant);
     if (!status && a.list) {
         status = list(&a);
     } else if (!status && a.q) {

@@ -69,6 +69,13 @@ void progress_add(progress *p, uint64_t units) {
     atomic_fetch_add(&p->done, units);
 }
 
+void progress_share(void *user, double done, double total) {
+    progress *p = user;
+    uint64_t parts = (uint64_t)(PROGRESS_PARTS * done / total), before = atomic_load(&p->done);
+    while (parts > before && parts <= PROGRESS_PARTS && !atomic_compare_exchange_weak(&p->done, &before, parts))
+        ;
+}
+
 void progress_stop(progress *p) {
     if (p->running) {
         pthread_mutex_lock(&p->lock);

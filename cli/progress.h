@@ -22,6 +22,9 @@ typedef struct progress {
 /* total in units ("tokens"); the strings must outlive the progress. */
 void progress_start(progress *p, const char *label, const char *unit, uint64_t total);
 void progress_add(progress *p, uint64_t units);
+/* For callbacks that know done and total of something else; user is a progress of PROGRESS_PARTS. */
+#define PROGRESS_PARTS 10000u
+void progress_share(void *user, double done, double total);
 /* Ends the thread and clears the bar. */
 void progress_stop(progress *p);
 

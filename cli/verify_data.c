@@ -134,9 +134,9 @@ static int work(job *j) {
         status = prepare(j);
     if (status)
         return status;
-    print_notes(j);
     if ((status = measure(j)))
         return status;
+    print_notes(j); /* only now: bad values are one line on stderr */
     verify_data_report report = {.arguments = j->a,
                                  .session = &j->session,
                                  .shape = &j->shape,

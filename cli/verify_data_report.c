@@ -2,6 +2,7 @@
 #include "verify_data.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "message.h"
@@ -23,17 +24,22 @@ static const char *head_name(const verify_data_report *r, uint64_t head) {
     return name;
 }
 
+/* Without the sign that a NaN may have. */
+static double shown(double value) {
+    return isnan(value) ? NAN : value;
+}
+
 static void print_head(const verify_data_report *r, uint64_t index) {
     const verify_own_head *head = &r->result->heads[index];
-    printf("\n%s: mean s %.1f, %.0f effective keys of %" PRIu64 ", output error of mean(V) %.2f\n", head_name(r, index),
-           head->mean_s, head->effective_keys, r->shape->n_k, head->mean_value_error);
+    printf("\n%s: mean s %.4g, %.0f effective keys of %" PRIu64 ", output error of mean(V) %.2f\n", head_name(r, index),
+           head->mean_s, head->effective_keys, r->shape->n_k, shown(head->mean_value_error));
     printf("    m  kernel error: rms   lost  predicted  measured   output error: predicted  measured   effective "
            "features\n");
     for (int i = 0; i < VERIFY_OWN_SIZES; ++i) {
         const verify_own_point *p = &head->points[i];
         printf("%5u  %17.3g  %3.0f %%  %9.3f  %8.3f   %23.3f  %8.3f   %18.1f\n", p->features, p->kernel_rms,
-               100 * p->kernel_lost, p->kernel_predicted, p->kernel_measured, p->output_predicted, p->output_measured,
-               p->effective_features);
+               100 * p->kernel_lost, p->kernel_predicted, p->kernel_measured, shown(p->output_predicted),
+               shown(p->output_measured), p->effective_features);
     }
 }
 

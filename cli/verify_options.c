@@ -37,7 +37,8 @@ static const struct argp_option table[] = {
     OPTION("level", KEY_LEVEL, "LEVEL",
            "quick (default; under a minute), full (minutes) or nightly (hours): finds a "
            "relative bias of 1 %, 0.2 % or 0.05 %"),
-    OPTION("suite", KEY_SUITE, "NAME", "Only this suite, or the jobs that begin so, as mean/d6 (may be given again)"),
+    OPTION("suite", KEY_SUITE, "NAME",
+           "Only this suite, or these jobs of it, such as mean/d6/iid (may be given again)"),
     OPTION("list", KEY_LIST, 0, "List suites and jobs of the level, and run nothing"),
     OPTION("seed", KEY_SEED, "S", "64 bits (default 0), or random: drawn, and written on stderr"),
     OPTION("alpha", KEY_ALPHA, "A", "Probability of any false alarm in the whole level (default 1e-6)"),

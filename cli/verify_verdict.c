@@ -10,6 +10,8 @@
 #include "compare.h"
 #include "options.h"
 
+#define FALLS 0.95 /* less of a change is none */
+
 enum { LAST = VERIFY_OWN_SIZES - 1, DEFAULT = 2 }; /* points of the largest m and of what `run` takes by default */
 _Static_assert(64U << DEFAULT == OPTIONS_DEFAULT_FEATURES, "the verdict speaks of run's default");
 
@@ -61,15 +63,28 @@ static void say_not_enough(verdict *v, const verify_own_head *head) {
     }
     add(v, "m = %u is not enough: output error %.2f, ", head->points[DEFAULT].features, now);
     add(v, no_better_than_mean(now, mean) ? "no better than mean(V) alone with %.2f" : "mean(V) alone has %.2f", mean);
-    add(v, last < now ? "; the error falls to %.2f at m = %u" : "; the error is still %.2f at m = %u", last,
+    add(v, last < FALLS * now ? "; the error falls to %.2f at m = %u" : "; the error is still %.2f at m = %u", last,
         head->points[LAST].features);
     add(v, no_better_than_mean(last, mean) ? ", no better than mean(V) either; exact attention would be better here"
                                            : "; exact attention would be better here");
 }
 
+static void say_uniform(verdict *v, const verify_own_head *head) {
+    uint32_t better = features_at(head, first_within(head, VERDICT_MEAN * head->mean_value_error));
+    add(v, "mean(V) alone is enough: output error %.2g, attention is nearly uniform", head->mean_value_error);
+    if (better)
+        add(v, "; features do better from m = %u on", better);
+    else
+        add(v, "; features do no better up to m = %u", head->points[LAST].features);
+}
+
 verdict verdict_of_head(const verify_own_head *head, uint64_t n, uint64_t n_k) {
     int good = first_within(head, VERDICT_GOOD), usable = first_within(head, VERDICT_USABLE);
     verdict v = {.good = features_at(head, good), .usable = features_at(head, usable)};
+    if (head->mean_value_error <= VERDICT_GOOD) {
+        say_uniform(&v, head);
+        return v;
+    }
     if (!v.usable) {
         say_not_enough(&v, head);
         return v;
@@ -81,7 +96,7 @@ verdict verdict_of_head(const verify_own_head *head, uint64_t n, uint64_t n_k) {
     if (!v.good)
         add(&v, "; no m up to %u reaches %g (%.2f there)", head->points[LAST].features, VERDICT_GOOD,
             head->points[LAST].output_measured);
-    else if (usable < good)
+    else if (usable < good && !no_better_than_mean(head->points[usable].output_measured, mean))
         add(&v, "; m = %u is usable with %.2f", v.usable, head->points[usable].output_measured);
     add_cost(&v, head->points[chosen].features, n, n_k);
     return v;
@@ -122,8 +137,12 @@ verdict verdict_of_all(const verify_own_result *r, uint64_t n, uint64_t n_k) {
             VERDICT_GOOD, good, VERDICT_USABLE, usable, r->head_count);
     else
         add(&v, "plain random features are not enough for any head up to m = %u", largest);
-    add(&v, "; median output error %.2g at m = %u and %.2g at %u, mean(V) alone %.2g", median_error(r, DEFAULT),
-        r->heads[0].points[DEFAULT].features, median_error(r, LAST), largest, median_error(r, -1));
+    double now = median_error(r, DEFAULT), last = median_error(r, LAST), mean = median_error(r, -1);
+    if (isfinite(now) && isfinite(last) && isfinite(mean))
+        add(&v, "; median output error %.2g at m = %u and %.2g at %u, mean(V) alone %.2g", now,
+            r->heads[0].points[DEFAULT].features, last, largest, mean);
+    else
+        add(&v, "; the median output error is not a number");
     if (v.usable)
         add_cost(&v, v.good ? v.good : v.usable, n, n_k);
     else

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bounds.h"
+#include "laws.h"
+
 #define SEED   11u
 #define ALPHA  1e-7 /* of each check: about 350 checks, so 4e-5 over all seeds; this seed is fixed */
 #define BLOCKS 4000u
@@ -48,7 +51,7 @@ static bool scale_accepts(const pool *p) {
     double sum = 0;
     for (size_t i = 0; i < count; ++i)
         sum += p->w[i] * p->w[i];
-    return stats_chi2_accepts(sum, (double)count, ALPHA);
+    return verify_chi2_statistic(sum, (double)count) <= verify_two_sided_threshold(ALPHA);
 }
 
 /* |row|^2 over all rows, which have independent lengths. */
@@ -57,7 +60,7 @@ static bool lengths_accept(const pool *p) {
     double *values = test_alloc(count, sizeof *values);
     for (size_t i = 0; i < count; ++i)
         values[i] = inner(p->w + i * p->dim, p->w + i * p->dim, p->dim);
-    bool accepted = stats_law_accepts(values, count, stats_chi2_cdf, p->dim, ALPHA);
+    bool accepted = stats_law_accepts(values, count, verify_chi2_cdf, p->dim, ALPHA);
     free(values);
     return accepted;
 }
@@ -67,7 +70,7 @@ static bool block_sums_accept(const pool *p) {
     double *values = test_alloc(BLOCKS, sizeof *values);
     for (uint32_t b = 0; b < BLOCKS; ++b)
         values[b] = inner(row(p, b, 0), row(p, b, 0), p->dim * p->dim);
-    bool accepted = stats_law_accepts(values, BLOCKS, stats_chi2_cdf, (double)p->dim * p->dim, ALPHA);
+    bool accepted = stats_law_accepts(values, BLOCKS, verify_chi2_cdf, (double)p->dim * p->dim, ALPHA);
     free(values);
     return accepted;
 }
@@ -77,7 +80,7 @@ static bool entries_accept(const pool *p, uint32_t i, uint32_t l) {
     double *values = test_alloc(BLOCKS, sizeof *values);
     for (uint32_t b = 0; b < BLOCKS; ++b)
         values[b] = row(p, b, i)[l];
-    bool accepted = stats_law_accepts(values, BLOCKS, stats_normal_cdf, 1, ALPHA);
+    bool accepted = stats_law_accepts(values, BLOCKS, verify_normal_cdf, 1, ALPHA);
     free(values);
     return accepted;
 }
@@ -88,7 +91,7 @@ static bool diagonal_accepts(const pool *p) {
         double sum = 0;
         for (uint32_t b = 0; b < BLOCKS; ++b)
             sum += row(p, b, i)[i];
-        if (!stats_normal_accepts(sum / sqrt(BLOCKS), ALPHA / p->dim))
+        if (!(verify_normal_statistic(sum / sqrt(BLOCKS)) <= verify_log_threshold(ALPHA / p->dim)))
             return false;
     }
     return true;
@@ -101,7 +104,7 @@ static bool independence_accepts(const pool *p, uint32_t i) {
         const double *x = row(p, 2 * b, i), *y = row(p, 2 * b + 1, i);
         values[b] = inner(x, y, p->dim) / sqrt(inner(x, x, p->dim));
     }
-    bool accepted = stats_law_accepts(values, BLOCKS / 2, stats_normal_cdf, 1, ALPHA);
+    bool accepted = stats_law_accepts(values, BLOCKS / 2, verify_normal_cdf, 1, ALPHA);
     free(values);
     return accepted;
 }
@@ -113,7 +116,7 @@ static bool directions_accept(const pool *p, uint32_t i) {
         const double *x = row(p, b, i);
         values[b] = x[0] * x[0] / inner(x, x, p->dim);
     }
-    bool accepted = stats_law_accepts(values, BLOCKS, stats_first_squared_cdf, p->dim, ALPHA);
+    bool accepted = stats_law_accepts(values, BLOCKS, verify_first_squared_cdf, p->dim, ALPHA);
     free(values);
     return accepted;
 }
@@ -126,7 +129,7 @@ static bool strata_accept(const pool *p, bool longer) {
     for (uint32_t b = 0; b < BLOCKS; ++b)
         if ((inner(row(p, b, 0), row(p, b, 0), p->dim) > p->dim) == longer)
             values[count++] = row(p, b, p->dim - 1)[0];
-    bool accepted = stats_law_accepts(values, count, stats_normal_cdf, 1, ALPHA);
+    bool accepted = stats_law_accepts(values, count, verify_normal_cdf, 1, ALPHA);
     free(values);
     return accepted;
 }
@@ -228,10 +231,10 @@ START_TEST(phases_are_uniform) {
     const double *phases = clfavor_projection_phases(projection);
     const double two_pi = 6.283185307179586;
     double *values = memcpy(test_alloc(count, sizeof *values), phases, count * sizeof *values);
-    ck_assert(stats_law_accepts(values, count, stats_uniform_cdf, two_pi, ALPHA));
+    ck_assert(stats_law_accepts(values, count, verify_uniform_cdf, two_pi, ALPHA));
     ck_assert_double_ge(values[0], 0); /* sorted now */
     ck_assert_double_lt(values[count - 1], two_pi);
-    ck_assert(!stats_law_accepts(values, count, stats_uniform_cdf, 1.02 * two_pi, ALPHA));
+    ck_assert(!stats_law_accepts(values, count, verify_uniform_cdf, 1.02 * two_pi, ALPHA));
     free(values);
     clfavor_projection_destroy(projection);
 }

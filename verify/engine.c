@@ -90,10 +90,9 @@ static bool is_selected(const verify_options *options, const verify_job *job) {
     if (!options->selection)
         return true;
     for (size_t i = 0; i < options->selection_count; ++i) {
-        size_t size = strlen(options->selection[i]);
-        bool suite = strcmp(options->selection[i], job->suite) == 0;
-        if (suite ||
-            (size > strlen(job->suite) && size <= (size_t)length && strncmp(full, options->selection[i], size) == 0))
+        size_t size = strlen(options->selection[i]); /* whole words between slashes */
+        if (size <= (size_t)length && strncmp(full, options->selection[i], size) == 0 &&
+            (full[size] == '\0' || full[size] == '/'))
             return true;
     }
     return false;

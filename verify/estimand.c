@@ -45,8 +45,8 @@ void verify_estimand_init(verify_estimand *e, enum verify_estimand_id id, uint32
         return;
     for (uint32_t l = 0; l < dim; ++l) {
         e->a[l] = id == VERIFY_OPRF ? verify_best_a(1.0 / dim) : l % 2 ? 0.02 : -0.05;
-        e->xbar[l] = l % 2 ? 0.1 : -0.05;
-        e->ybar[l] = l % 3 ? -0.08 : 0.12;
+        e->xbar[l] = l % 2 ? 0.2 : -0.15; /* xbar.ybar is 0.025 d: a lost constant must show */
+        e->ybar[l] = l % 2 ? 0.1 : -0.2;
     }
     e->fitted.a = e->a;
     if (id == VERIFY_OPRF)

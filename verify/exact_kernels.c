@@ -12,13 +12,14 @@
 #include "exact.h"
 #include "oracle.h"
 
-enum { D = 6, M = 28, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
+enum { D = 6, M = 70, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
 
 /* ---------------------------------------------------------------------------------------------------------- inputs */
 
 typedef struct problem {
     verify_call call;
     uint32_t sets;
+    uint64_t draw; /* of W: what was on the device before must not be used */
     float *q, *k, *v, *o, *lse, *sign;
     double *truth; /* o, lse, sign, cancellation */
     clfavor_projection *projection;
@@ -63,7 +64,7 @@ static bool problem_open(problem *p, verify_worker *worker, double sigma) {
         return false;
     if (c->map != CLFAVOR_MAP_ELU)
         p->projection = verify_projection(worker, CLFAVOR_PROJECTION_ORTHOGONAL, c->m, D, p->sets,
-                                          verify_seed(worker->run->options.seed, "injected", p->sets));
+                                          verify_seed(worker->run->options.seed, "injected", p->draw));
     if (c->map != CLFAVOR_MAP_ELU && !p->projection)
         return false;
     return (p->estimator = verify_estimator(worker, c->map, p->projection, D, 0.0)) != NULL;
@@ -169,21 +170,23 @@ static void scale_keys(problem *p, double first, double last) {
     }
 }
 
-enum { PLAIN, PER_HEAD, PER_KV_HEAD, LARGE, RISING, FALLING, CASES };
+enum { PLAIN, PER_HEAD, PER_KV_HEAD, LARGE, RISING, FALLING, PIECES, CASES };
 static const char *const injected_labels[CASES * 3] = {
     "plain: O",         "plain: lse",        "plain: sign",         "W per head: O",        "W per head: lse",
     "W per head: sign", "W per K/V head: O", "W per K/V head: lse", "W per K/V head: sign", "large norms: O",
     "large norms: lse", "large norms: sign", "rising keys: O",      "rising keys: lse",     "rising keys: sign",
-    "falling keys: O",  "falling keys: lse", "falling keys: sign"};
+    "falling keys: O",  "falling keys: lse", "falling keys: sign",  "in pieces: O",         "in pieces: lse",
+    "in pieces: sign"};
 
 static bool injected(verify_worker *worker, const verify_exact *exact, verify_exact_value *values) {
     bool good = true;
     for (int which = 0; good && which < CASES; ++which) {
         bool heads = which == PER_HEAD || which == PER_KV_HEAD;
-        problem p = {.sets = which == PER_HEAD ? 4 : which == PER_KV_HEAD ? 2 : 1};
+        problem p = {.sets = which == PER_HEAD ? 4 : which == PER_KV_HEAD ? 2 : 1, .draw = (uint64_t)which};
         p.call = (verify_call){.map = exact->map,
                                .causal = exact->causal,
                                .chunk = CHUNK,
+                               .pieces = which == PIECES ? 3 : 0,
                                .batch = heads ? 2 : 1,
                                .heads = 4,
                                .heads_kv = 2,
@@ -192,7 +195,7 @@ static bool injected(verify_worker *worker, const verify_exact *exact, verify_ex
         if (exact->map == CLFAVOR_MAP_ELU)
             p.sets = 1;
         good = problem_open(&p, worker, which == LARGE ? 8.0 : 1.0);
-        if (good && which == RISING)
+        if (good && (which == RISING || which == PIECES))
             scale_keys(&p, 0.1, 12.0);
         if (good && which == FALLING)
             scale_keys(&p, 12.0, 0.1);
@@ -207,7 +210,10 @@ static bool injected(verify_worker *worker, const verify_exact *exact, verify_ex
 /* ------------------------------------------------------------------------------------------ bits: prefix, neighbours
  */
 
-static const char *const bits_labels[] = {"NaN", "infinity", "1e30", "keys x 1000", "values x 1e20"};
+/* Small keys raise the exponents of a positive map, -|y|^2/2; large ones those of relu. */
+enum { KINDS = 6 };
+static const char *const bits_labels[KINDS] = {"NaN",         "infinity",      "1e30",
+                                               "keys x 1000", "values x 1e20", "keys / 1000"};
 
 /* Changes what rows 0 .. SPLIT must not see: later tokens if causal, the other heads otherwise. */
 enum { SPLIT = 40 };
@@ -218,7 +224,12 @@ static void spoil(problem *p, size_t how) {
         size_t token = c->causal ? i % (size_t)c->n_k : i;
         for (size_t l = 0; token >= first && l < D; ++l) {
             float *k = &p->k[i * D + l], *v = &p->v[i * DV + l % DV];
-            *k = how == 0 ? NAN : how == 1 ? INFINITY : how == 2 ? 1e30F : how == 3 ? 1000.0F * *k : *k;
+            *k = how == 0   ? NAN
+                 : how == 1 ? INFINITY
+                 : how == 2 ? 1e30F
+                 : how == 3 ? 1000.0F * *k
+                 : how == 5 ? 0.001F * *k
+                            : *k;
             *v = how == 0 ? NAN : how == 1 ? -INFINITY : how == 4 ? 1e20F : *v;
         }
     }
@@ -235,7 +246,10 @@ static bool bits(verify_worker *worker, const verify_exact *exact, verify_exact_
                            .n = 3 * CHUNK + 1,
                            .n_k = 3 * CHUNK + 1};
     size_t rows = 2 * (3 * CHUNK + 1), keys = rows, kept = exact->causal ? SPLIT + 1 : 3 * CHUNK + 1;
-    bool good = problem_open(&p, worker, 1.0) && problem_run(&p, worker);
+    bool good = problem_open(&p, worker, 1.0);
+    for (size_t i = 0; good && i < keys * D; ++i)
+        p.k[i] *= 3.0F;
+    good = good && problem_run(&p, worker);
     float *before = verify_alloc(worker, rows * (DV + 2), sizeof *before);
     float *inputs = verify_alloc(worker, keys * (D + DV), sizeof *inputs);
     good = good && before && inputs;
@@ -290,7 +304,7 @@ void verify_exact_kernels(verify_run *run) {
             jobs[count] =
                 (verify_exact){names[count],
                                causal ? "later tokens change no bit of earlier rows" : "another head changes no bit",
-                               5,
+                               KINDS,
                                bits_labels,
                                20.0,
                                bits,

@@ -89,14 +89,17 @@ static uint64_t step_for(uint64_t count, uint64_t most) {
     return count ? (count - 1) / most + 1 : 1;
 }
 
-/* Evenly spaced rows and keys, from the first one on; sampled rows are some of the compared ones. */
+/* Evenly spaced rows and keys, from the first one on. Sampled rows are some of the compared ones, from the middle of
+ * the first step on: where attention is causal the very first row sees one key, and would count as much as all others.
+ */
 static void choose(own_work *w) {
     const verify_own_options *o = w->o;
     verify_own_result *r = w->r;
     w->row_step = step_for(o->n, VERIFY_OWN_ROWS);
     r->rows = (o->n - 1) / w->row_step + 1;
     w->sample_step = step_for(r->rows, VERIFY_OWN_SAMPLES);
-    r->samples = (r->rows - 1) / w->sample_step + 1;
+    w->sample_first = w->sample_step / 2;
+    r->samples = (r->rows - 1 - w->sample_first) / w->sample_step + 1;
     w->key_step = step_for(o->n_k, VERIFY_OWN_KEYS);
     r->keys = (o->n_k - 1) / w->key_step + 1;
     w->entropy_step = step_for(o->n, VERIFY_OWN_ENTROPIES / r->keys);

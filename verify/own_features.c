@@ -170,10 +170,10 @@ static void count_features(own_kernel *x, size_t draw) {
 static bool draw_head(own_kernel *x, uint64_t kv, size_t draw) {
     own_work *w = x->w;
     const verify_own_options *o = w->o;
-    uint64_t samples = w->r->samples, step = w->sample_step * w->row_step;
+    uint64_t samples = w->r->samples, step = w->sample_step * w->row_step, start = w->sample_first * w->row_step;
     bool good = true;
     for (uint64_t i = 0; good && i < w->group; ++i)
-        good = run(x, &x->query_plan, x->weights[draw], o->q, (kv * w->group + i) * o->n, step, samples, false,
+        good = run(x, &x->query_plan, x->weights[draw], o->q, (kv * w->group + i) * o->n + start, step, samples, false,
                    x->query + i * samples * OWN_FEATURES, x->query_scale + i * samples);
     for (size_t r = 0; r < OWN_FEATURES; ++r)
         x->sum[r] = -INFINITY;
@@ -203,10 +203,10 @@ static void finish_head(own_kernel *x, uint64_t kv) {
         }
 }
 
-/* Of one K/V head. */
+/* Of one K/V head; what the host does weighs more than what the device does. */
 static double draws_work(const own_work *w) {
     double tokens = (double)(w->r->keys + w->group * w->r->samples), pairs = (double)w->r->samples * VERIFY_OWN_PAIRS;
-    return VERIFY_OWN_DRAWS * (double)OWN_FEATURES * (tokens * (w->o->dim + 30.0) + 4.0 * (double)w->group * pairs);
+    return VERIFY_OWN_DRAWS * (double)OWN_FEATURES * (tokens * (w->o->dim + 120.0) + 8.0 * (double)w->group * pairs);
 }
 
 double own_features_work(const own_work *w) {

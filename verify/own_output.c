@@ -89,9 +89,11 @@ static bool open_plan(own_outputs *x, uint32_t m, own_plan *plan) {
     return own_plan_open(x->w, &desc, plan);
 }
 
-/* Query rows 0, step, 2 step, ... of `count` K/V heads; weights NULL: exact. The output is [heads, rows, dv]. */
+/* Query rows start, start + step, ... of `count` K/V heads; weights NULL: exact, from 0. The output is [heads, rows,
+ * dv].
+ */
 static bool run(own_outputs *x, const own_plan *plan, const clfavor_weights *weights, uint64_t first, uint64_t count,
-                uint64_t rows, uint64_t step) {
+                uint64_t rows, uint64_t start, uint64_t step) {
     own_work *w = x->w;
     const verify_own_options *o = w->o;
     uint64_t heads = count * w->group, d = o->dim, dv = o->value_dim;
@@ -107,7 +109,7 @@ static bool run(own_outputs *x, const own_plan *plan, const clfavor_weights *wei
                                    .o = clfavor_tensor_dense(x->out, heads, rows, dv),
                                    .query_step = o->causal && !weights ? step : 0,
                                    .workspace = plan->workspace};
-    args.q.offset = (size_t)(first * w->group * o->n * d) * sizeof(float);
+    args.q.offset = (size_t)((first * w->group * o->n + start) * d) * sizeof(float);
     args.k.offset = (size_t)(first * o->n_k * d) * sizeof(float);
     args.v.offset = (size_t)(first * o->n_k * dv) * sizeof(float);
     args.q.stride_token = step * d;
@@ -118,10 +120,11 @@ static bool run(own_outputs *x, const own_plan *plan, const clfavor_weights *wei
     return own_check(w, clfavor_enqueue_attention(plan->plan, &args, o->queue, 0, NULL, NULL), "enqueueing attention");
 }
 
-/* Rows 0, step, ... of one head of what `run` wrote with `rows` rows a head. */
-static bool read_rows(own_outputs *x, uint64_t head, uint64_t rows, uint64_t step, uint64_t count, float *to) {
+/* Rows start, start + step, ... of one head of what `run` wrote with `rows` rows a head. */
+static bool read_rows(own_outputs *x, uint64_t head, uint64_t rows, uint64_t start, uint64_t step, uint64_t count,
+                      float *to) {
     size_t row = x->w->o->value_dim * sizeof(float);
-    const size_t from[3] = {(size_t)(head * rows) * row, 0, 0}, zero[3] = {0, 0, 0},
+    const size_t from[3] = {(size_t)(head * rows + start) * row, 0, 0}, zero[3] = {0, 0, 0},
                  region[3] = {row, (size_t)count, 1};
     return own_check_cl(x->w,
                         clEnqueueReadBufferRect(x->w->o->queue, x->out, CL_TRUE, from, zero, region, (size_t)step * row,
@@ -168,9 +171,9 @@ static bool run_exact(own_outputs *x) {
     bool good = open_plan(x, 0, &plan);
     for (uint64_t kv = 0; good && kv < w->heads_kv; kv += x->heads_step) {
         uint64_t left = w->heads_kv - kv, count = left < x->heads_step ? left : x->heads_step;
-        good = run(x, &plan, NULL, kv, count, rows, w->row_step);
+        good = run(x, &plan, NULL, kv, count, rows, 0, w->row_step);
         for (uint64_t h = 0; good && h < count * w->group; ++h)
-            good = read_rows(x, h, rows, 1, rows, x->exact + (kv * w->group + h) * rows * w->o->value_dim);
+            good = read_rows(x, h, rows, 0, 1, rows, x->exact + (kv * w->group + h) * rows * w->o->value_dim);
         own_advance(w, exact_work(w) * (double)count / (double)w->heads_kv);
     }
     own_plan_close(&plan);
@@ -182,11 +185,11 @@ static bool run_exact(own_outputs *x) {
     return good;
 }
 
-/* |O - E|/|E| over rows of O that stand for every step-th row of E. */
-static double error_of(const own_outputs *x, uint64_t head, uint64_t rows, uint64_t step) {
+/* |O - E|/|E| over rows of O that stand for the rows start, start + step, ... of E. */
+static double error_of(const own_outputs *x, uint64_t head, uint64_t rows, uint64_t start, uint64_t step) {
     const own_work *w = x->w;
     size_t dv = w->o->value_dim;
-    const float *exact = x->exact + head * w->r->rows * dv;
+    const float *exact = x->exact + (head * w->r->rows + start) * dv;
     double difference = 0.0, norm = 0.0;
     for (uint64_t i = 0; i < rows; ++i)
         for (size_t l = 0; l < dv; ++l) {
@@ -200,20 +203,22 @@ static double error_of(const own_outputs *x, uint64_t head, uint64_t rows, uint6
 /* One draw for one m: measured, with all compared rows, or predicting, with the sampled ones. */
 static bool run_draw(own_outputs *x, const own_plan *plan, size_t size, size_t draw, bool measured) {
     own_work *w = x->w;
+    bool causal = w->o->causal;
     uint32_t m = 64U << size;
-    uint64_t spacing = measured ? 1 : w->sample_step, step = spacing * w->row_step;
     uint64_t rows = measured ? w->r->rows : w->r->samples;
-    uint64_t computed = w->o->causal ? w->o->n : rows, stride = w->o->causal ? step : 1;
+    uint64_t start = measured ? 0 : w->sample_first, step = measured ? 1 : w->sample_step; /* in compared rows */
+    uint64_t computed = causal ? w->o->n : rows, from = start * w->row_step, stride = step * w->row_step;
     clfavor_weights *weights = own_weights(w, m, w->o->seed + draw + (measured ? 0 : VERIFY_OWN_DRAWS));
     bool good = weights != NULL;
     for (uint64_t kv = 0; good && kv < w->heads_kv; kv += x->heads_step) {
         uint64_t left = w->heads_kv - kv, count = left < x->heads_step ? left : x->heads_step;
-        good = run(x, plan, weights, kv, count, computed, w->o->causal ? 1 : step);
+        good = run(x, plan, weights, kv, count, computed, causal ? 0 : from, causal ? 1 : stride);
         for (uint64_t h = 0; good && h < count * w->group; ++h) {
-            verify_own_point *point = &w->r->heads[kv * w->group + h].points[size];
-            if (!(good = read_rows(x, h, computed, stride, rows, x->rows)))
+            uint64_t head = kv * w->group + h;
+            verify_own_point *point = &w->r->heads[head].points[size];
+            if (!(good = read_rows(x, h, computed, causal ? from : 0, causal ? stride : 1, rows, x->rows)))
                 break;
-            double error = error_of(x, kv * w->group + h, rows, spacing);
+            double error = error_of(x, head, rows, start, step);
             if (measured)
                 point->output_draws[draw] = error;
             *(measured ? &point->output_measured : &point->output_predicted) += error / VERIFY_OWN_DRAWS;

@@ -73,7 +73,7 @@ static own_pair make_pair(const own_work *w, const float *query, const float *ke
 static void pick(own_work *w, uint64_t head, const float *keys, double *p, own_pair *pairs) {
     float query[CLFAVOR_MAX_DIM];
     for (uint64_t sample = 0; sample < w->r->samples; ++sample) {
-        uint64_t row = sample * w->sample_step * w->row_step, count = visible(w, row), j = 0;
+        uint64_t row = (w->sample_first + sample * w->sample_step) * w->row_step, count = visible(w, row), j = 0;
         own_read(w, VERIFY_OWN_Q, head, row, 1, 1, query);
         softmax(w, query, keys, count, p);
         double reached = p[0];
@@ -122,7 +122,7 @@ static bool predict(own_work *w, uint64_t head, const double *normals, const own
 double own_pairs_work(const own_work *w) {
     double rows = (double)(w->r->entropy_rows + w->r->samples), keys = (double)w->r->keys;
     double normals = (double)w->r->samples * VERIFY_OWN_PAIRS * OWN_FEATURES;
-    return (double)w->heads * (rows * keys * (4.0 * w->o->dim + 80.0) + 40.0 * normals);
+    return (double)w->heads * (rows * keys * (16.0 * w->o->dim + 300.0) + 150.0 * normals);
 }
 
 bool own_pairs(own_work *w, uint64_t head, const float *keys, const double *normals, own_pair *pairs) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCAN_WORK 20.0 /* a value */
+
 enum { BLOCK_ROWS = 1024, SIGN_TAG = 0x5349474e };
 
 static uint32_t last_of(const own_work *w, verify_own_array array) {
@@ -91,13 +93,14 @@ static bool sum_head(own_work *w, verify_own_array array, uint64_t head, float *
             *squares += (double)block[i] * (double)block[i];
         }
     }
-    own_advance(w, 8.0 * (double)(tokens * last));
+    own_advance(w, SCAN_WORK * (double)(tokens * last));
     return true;
 }
 
 double own_scan_work(const own_work *w) {
     double values = w->o->v ? (double)(w->heads_kv * w->o->n_k * w->o->value_dim) : 0.0;
-    return 8.0 * ((double)(w->heads * w->o->n * w->o->dim) + (double)(w->heads_kv * w->o->n_k * w->o->dim) + values);
+    return SCAN_WORK *
+           ((double)(w->heads * w->o->n * w->o->dim) + (double)(w->heads_kv * w->o->n_k * w->o->dim) + values);
 }
 
 /* mean |x + y|^2 over all pairs is mean |x|^2 + mean |y|^2 + 2 mean x . mean y, exactly. */

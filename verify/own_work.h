@@ -15,6 +15,7 @@ typedef struct own_work {
     uint64_t heads, heads_kv, group;
     uint64_t row_step;     /* between compared rows */
     uint64_t sample_step;  /* between sampled rows, in compared ones */
+    uint64_t sample_first; /* the first of them */
     uint64_t key_step;     /* between sampled keys */
     uint64_t entropy_step; /* between the rows of the effective number of keys */
     cl_mem v, signs;       /* signs: made here; v: that or the caller's */

@@ -158,7 +158,7 @@ static void write_line(const drawing *d, const curve *c) {
             ++run;
         }
         if (run == 1 && (i + 1 == c->count || !p->valid))
-            fputs("h0", d->to); /* a point alone is drawn as a dot by the round end of its line */
+            fputs("m-3,0h6", d->to); /* a point alone has no line to be seen by */
         if (!p->valid) {
             joined = false;
             run = 0;
@@ -369,7 +369,7 @@ bool plot_write(const verify_plot *plot, FILE *to) {
     if (good) {
         choose_colours(&d);
         fputs("<figure>\n", to);
-        write_labelled(to, "h4", "title", plot->title);
+        write_labelled(to, "h3", "title", plot->title);
         write_labelled(to, "p", "y-label", plot->y_label);
         write_svg(&d, plot);
         write_labelled(to, "p", "x-label", plot->x_label);

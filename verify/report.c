@@ -135,9 +135,16 @@ void verify_write_text(FILE *to, const char *text) {
 }
 
 const char *verify_number(char text[VERIFY_NUMBER], double value, int digits) {
-    if (isfinite(value))
-        snprintf(text, VERIFY_NUMBER, "%.*g", digits, value);
-    else
+    if (!isfinite(value)) {
         snprintf(text, VERIFY_NUMBER, "%s", isnan(value) ? "NaN" : value > 0.0 ? "Infinity" : "-Infinity");
+        return text;
+    }
+    snprintf(text, VERIFY_NUMBER, "%.*g", digits, value);
+    char *exponent = strchr(text, 'e');
+    if (exponent) { /* e-5 instead of e-05, e6 instead of e+06 */
+        char *from = exponent + 2, *to = exponent + (exponent[1] == '-' ? 2 : 1);
+        from += *from == '0';
+        memmove(to, from, strlen(from) + 1);
+    }
     return text;
 }

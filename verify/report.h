@@ -35,7 +35,7 @@ void verify_write_text(FILE *to, const char *text);
 extern const char verify_report_style[];
 
 #define VERIFY_NUMBER 32
-/* The number with so many significant digits, "NaN", "Infinity" or "-Infinity"; returns text. */
+/* The number with so many significant digits, at most 17; "NaN", "Infinity" or "-Infinity". Returns text. */
 const char *verify_number(char text[VERIFY_NUMBER], double value, int digits);
 
 #endif

@@ -16,6 +16,24 @@ static void write_tagged(FILE *to, const char *tag, const char *text) {
     fprintf(to, "</%s>\n", tag);
 }
 
+/* With a space that does not break. */
+static void write_percent(FILE *to, double part) {
+    char text[VERIFY_NUMBER];
+    if (fabs(part) >= 10.0)
+        fprintf(to, "%.0f\u00a0%%", 100.0 * part);
+    else
+        fprintf(to, "%s\u00a0%%", verify_number(text, 100.0 * part, 3));
+}
+
+static void write_percent_cell(FILE *to, double part) {
+    fputs("<td class=\"n\">", to);
+    if (isfinite(part))
+        write_percent(to, part);
+    else
+        fputs("\u2013", to);
+    fputs("</td>", to);
+}
+
 /* ------------------------------------------------------------------------------------------------------- heading */
 
 static void write_verdict(const verify_result *r, FILE *to) {
@@ -40,11 +58,16 @@ static void write_verdict(const verify_result *r, FILE *to) {
         fprintf(to, "%zu further %s shown, not judged. ", r->shown, r->shown == 1 ? "result is" : "results are");
     if (r->statistical) {
         char all[VERIFY_NUMBER], each[VERIFY_NUMBER];
+        size_t here = 0;
+        for (size_t i = 0; i < r->check_count; ++i)
+            here += r->checks[i].alpha > 0.0;
         fprintf(to,
                 "If the library is right, the probability that any of the level's %zu statistical checks fails is at "
-                "most %s; the share of each is %s, whichever were run.",
+                "most <span class=\"n\">%s</span>; the share of each is <span class=\"n\">%s</span>. ",
                 r->statistical, verify_number(all, r->alpha, DIGITS),
                 verify_number(each, r->alpha / (double)r->statistical, 3));
+        if (here < r->statistical)
+            fprintf(to, "This page has %zu of them.", here);
     }
     fputs("</p>\n", to);
 }
@@ -106,18 +129,15 @@ static void write_summary(const verify_result *r, const verify_report_suite *sui
     fputs(
         "<div class=\"scroll\"><table>\n<thead><tr><th>Suite</th><th class=\"n\">Passed</th><th class=\"n\">Failed</th>"
         "<th class=\"n\">Shown</th><th class=\"n\">Pending</th><th class=\"n\">By statistics</th>"
-        "<th class=\"n\">Largest statistic<br>of its threshold</th></tr></thead>\n<tbody>\n",
+        "<th class=\"n\">Closest to<br>its threshold</th></tr></thead>\n<tbody>\n",
         to);
     for (size_t s = 0; s < count; ++s) {
-        double most = closest(r, suites[s].name);
         fprintf(to, "<tr><td><a href=\"#suite-%zu\">", s);
         verify_write_text(to, suites[s].name);
         fputs("</a></td>", to);
         write_counts(to, suites[s].outcomes, suites[s].by_chance);
-        if (isfinite(most))
-            fprintf(to, "<td class=\"n\">%.1f %%</td></tr>\n", 100.0 * most);
-        else
-            fputs("<td class=\"n\">\u2013</td></tr>\n", to);
+        write_percent_cell(to, closest(r, suites[s].name));
+        fputs("</tr>\n", to);
         by_chance += suites[s].by_chance;
     }
     fputs("</tbody>\n<tfoot><tr><td>all</td>", to);
@@ -151,22 +171,15 @@ static void write_check(const verify_check *check, FILE *to) {
                 verify_number(threshold, check->threshold, 4));
     else
         fputs("<td class=\"n\">\u2013</td>", to);
-    if (isfinite(check->sensitivity))
-        fprintf(to, "<td class=\"n\">%.3g %%</td>", 100.0 * check->sensitivity);
-    else
-        fputs("<td class=\"n\">\u2013</td>", to);
+    write_percent_cell(to, check->sensitivity);
     fputs("<td>", to);
     verify_write_text(to, check->note);
     fputs("</td></tr>\n", to);
 }
 
-static bool in_suite(const char *suite, const char *wanted) {
-    return !wanted || strcmp(suite, wanted) == 0;
-}
-
 /* suite NULL: the failed ones of all suites. */
 static void write_checks(const verify_result *r, const char *suite, FILE *to) {
-    fputs("<div class=\"scroll\"><table>\n<thead><tr><th>Outcome</th><th>Check</th><th>Test</th><th "
+    fputs("<div class=\"scroll checks\"><table>\n<thead><tr><th>Outcome</th><th>Check</th><th>Test</th><th "
           "class=\"n\">Samples</th>"
           "<th class=\"n\">Estimate</th><th class=\"n\">Expected</th><th class=\"n\">\u00b1 band</th>"
           "<th class=\"n\">Statistic / threshold</th><th "
@@ -174,7 +187,7 @@ static void write_checks(const verify_result *r, const char *suite, FILE *to) {
           to);
     for (size_t i = 0; i < r->check_count; ++i) {
         const verify_check *check = &r->checks[i];
-        if (suite ? in_suite(check->suite, suite) : check->outcome == VERIFY_FAILED)
+        if (suite ? strcmp(check->suite, suite) == 0 : check->outcome == VERIFY_FAILED)
             write_check(check, to);
     }
     fputs("</tbody></table></div>\n", to);
@@ -206,43 +219,51 @@ static bool write_plots(const verify_result *r, const char *suite, FILE *to) {
     bool good = true;
     fputs("<div class=\"plots\">\n", to);
     for (size_t i = 0; i < r->plot_count && good; ++i)
-        if (in_suite(r->plots[i].suite, suite))
+        if (strcmp(r->plots[i].suite, suite) == 0)
             good = plot_write(&r->plots[i], to);
     fputs("</div>\n", to);
     return good;
 }
 
-/* What would have been found, in one line. */
-static void write_sensitivity(const verify_result *r, const char *suite, FILE *to) {
-    double least = INFINITY, most = 0.0;
+static int compare_numbers(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* What the checks would have found, in one line. */
+static bool write_sensitivity(const verify_result *r, const char *suite, FILE *to) {
+    double *shifts = malloc((r->check_count + 1) * sizeof *shifts);
+    bool good = shifts != NULL;
     size_t count = 0;
-    for (size_t i = 0; i < r->check_count; ++i) {
-        double shift = fabs(r->checks[i].sensitivity);
-        if (!isfinite(shift) || !in_suite(r->checks[i].suite, suite))
-            continue;
-        least = shift < least ? shift : least;
-        most = shift > most ? shift : most;
-        ++count;
+    for (size_t i = 0; good && i < r->check_count; ++i)
+        if (isfinite(r->checks[i].sensitivity) && strcmp(r->checks[i].suite, suite) == 0)
+            shifts[count++] = fabs(r->checks[i].sensitivity);
+    if (count) {
+        qsort(shifts, count, sizeof *shifts, compare_numbers);
+        fputs("<p class=\"soft\">Sensitivity, the relative shift that is missed with probability at most 0.001: ", to);
+        write_percent(to, shifts[count / 2]);
+        if (count > 1) {
+            fprintf(to, " in the median of %zu checks, from ", count);
+            write_percent(to, shifts[0]);
+            fputs(" to ", to);
+            write_percent(to, shifts[count - 1]);
+        }
+        fputs(".</p>\n", to);
     }
-    if (count)
-        fprintf(
-            to,
-            "<p class=\"soft\">%zu checks state a sensitivity, from %.3g %% to %.3g %%: a relative shift as large as "
-            "that is missed with probability at most 0.001.</p>\n",
-            count, 100.0 * least, 100.0 * most);
+    free(shifts);
+    return good;
 }
 
 static bool write_suite(const verify_result *r, const verify_report_suite *suite, size_t index, FILE *to) {
-    bool good = true;
     fprintf(to, "<section id=\"suite-%zu\">\n", index);
     write_tagged(to, "h2", suite->name);
     if (*suite->text)
         write_tagged(to, "p", suite->text);
-    write_sensitivity(r, suite->name, to);
-    if (suite->plots)
+    bool good = write_sensitivity(r, suite->name, to);
+    if (good && suite->plots)
         good = write_plots(r, suite->name, to);
     for (size_t i = 0; i < r->table_count; ++i)
-        if (in_suite(r->tables[i].suite, suite->name))
+        if (strcmp(r->tables[i].suite, suite->name) == 0)
             write_table(&r->tables[i], to);
     if (suite->checks) {
         fprintf(to, "<details><summary>%zu %s</summary>\n", suite->checks, suite->checks == 1 ? "check" : "checks");

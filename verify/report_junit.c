@@ -19,14 +19,14 @@ static void write_known(FILE *to, const char *before, double value) {
 }
 
 static void write_finding(FILE *to, const verify_check *check) {
+    verify_write_text(to, check->test);
     if (check->outcome == VERIFY_PENDING) {
-        write_value(to, "", check->samples);
+        write_value(to, ": ", check->samples);
         write_value(to, " of ", check->expected);
-        fputs(" blocks", to);
     } else {
-        fputs(check->outcome == VERIFY_SHOWN ? "not judged" : "judged", to);
+        fputs(check->outcome == VERIFY_SHOWN ? ": not judged" : ":", to);
         if (check->outcome != VERIFY_SHOWN) {
-            write_value(to, ": statistic ", check->statistic);
+            write_value(to, " statistic ", check->statistic);
             write_value(to, ", threshold ", check->threshold);
         }
         write_known(to, "; estimate ", check->estimate);
@@ -35,7 +35,7 @@ static void write_finding(FILE *to, const verify_check *check) {
         write_known(to, "; samples ", check->samples);
     }
     if (check->note) {
-        fputs("; ", to);
+        fputs(check->outcome == VERIFY_PENDING ? " " : "; ", to);
         verify_write_text(to, check->note);
     }
 }
@@ -58,8 +58,6 @@ static void write_case(FILE *to, const verify_check *check) {
         fputs(" message=\"", to);
         write_finding(to, check);
         fputs("\">", to);
-        verify_write_text(to, check->test);
-        fputs(": ", to);
         write_finding(to, check);
         write_value(to, "; share of alpha ", check->alpha);
         write_known(to, "; misses relative shifts below ", check->sensitivity);
@@ -69,9 +67,7 @@ static void write_case(FILE *to, const verify_check *check) {
         write_finding(to, check);
         fputs("\"/>", to);
     } else {
-        fprintf(to, "<system-out>%s, ", verify_outcome_name(check->outcome));
-        verify_write_text(to, check->test);
-        fputs(": ", to);
+        fputs("<system-out>", to);
         write_finding(to, check);
         fputs("</system-out>", to);
     }

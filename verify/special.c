@@ -28,8 +28,9 @@ double verify_1f1(double a, double b, double x) {
     return sum;
 }
 
-/* Gauss-Legendre nodes and weights on [0, 1], by Newton's method on the Legendre polynomial. */
-enum { NODES = 16 };
+/* Gauss-Legendre nodes and weights on [0, 1], by Newton's method on the Legendre polynomial. So many are exact to
+ * degree 63: enough for v^(d-3), d <= 64, times what varies slowly. */
+enum { NODES = 32 };
 static void gauss_legendre(double node[NODES], double weight[NODES]) {
     for (int i = 0; i < NODES; ++i) {
         double x = cos(PI * (i + 0.75) / (NODES + 0.5)), slope = 1.0;
@@ -83,32 +84,22 @@ double verify_relu_square(double theta) {
     return (3.0 * sin(theta) * c + (PI - theta) * (1.0 + 2.0 * c * c)) / (2.0 * PI);
 }
 
-static double relu(double x) {
-    return x > 0.0 ? x : 0.0;
-}
-
-/* With u1 = r p + sqrt(1-r^2) e, p in the plane of x and y, e orthogonal to it: the projection of u2 onto the plane is
- * rho (cos psi p' + sin psi sqrt(1-r^2) p), p' orthogonal to p, psi uniform, E rho^2 = 2/(d-1), independent of u1. The
- * product is of degree 2 in r and in rho; lengths give E|w|^2 = d each. */
+/* Given the direction u of w1, w2 is N(0, I)-like on the complement of u, so that E[f(w2) | u] is d/(d-1) times the
+ * mean above for the parts of x and y across u. With u = r p + ..., p at the angle phi from x in the plane of x and y,
+ * f(w1) is not 0 between theta - pi/2 and pi/2, and smooth between the angles where u can come to lie along x or y. */
 double verify_relu_pair(uint32_t dim, double theta) {
-    enum { ANGLES = 256 };
-    double d = dim, node[NODES], weight[NODES], sum = 0.0, cx = cos(theta), sx = sin(theta);
+    double d = dim, node[NODES], weight[NODES], sum = 0.0;
+    double low = theta - PI / 2.0, high = PI / 2.0;
+    double edges[4] = {low, fmax(low, 0.0), fmin(theta, high), high};
     gauss_legendre(node, weight);
-    for (int i = 0; i < NODES; ++i) {
-        double v = node[i], inner = 0.0; /* v^2 = 1 - r^2, density (d-2) v^(d-3) */
-        for (int j = 0; j < ANGLES; ++j) {
-            double phi = 2.0 * PI * (j + 0.5) / ANGLES, px = cos(phi), py = sin(phi);
-            double own = relu(px) * relu(cx * px + sx * py), other = 0.0;
-            if (own == 0.0)
-                continue;
-            for (int k = 0; k < ANGLES; ++k) {
-                double psi = 2.0 * PI * (k + 0.5) / ANGLES, c = cos(psi), s = sin(psi) * v;
-                double qx = s * px - c * py, qy = s * py + c * px;
-                other += relu(qx) * relu(cx * qx + sx * qy);
-            }
-            inner += own * other;
+    for (int i = 0; i < NODES; ++i)
+        for (int j = 0; j < 3 * NODES; ++j) {
+            double v = node[i], start = edges[j / NODES], width = edges[j / NODES + 1] - start;
+            double phi = start + width * node[j % NODES], r = sqrt(1.0 - v * v); /* v has density (d-2) v^(d-3) */
+            double a = r * cos(phi), b = r * cos(phi - theta);
+            double across = sqrt((1.0 - a * a) * (1.0 - b * b)), cosine = (cos(theta) - a * b) / across;
+            double other = across * verify_relu_mean(acos(fmax(-1.0, fmin(1.0, cosine))));
+            sum += weight[i] * (d - 2.0) * pow(v, d - 3.0) * weight[j % NODES] * width / (2.0 * PI) * a * b * other;
         }
-        sum += weight[i] * (d - 2.0) * pow(v, d - 3.0) * (1.0 - v * v) * inner;
-    }
-    return d * d * 2.0 / (d - 1.0) * sum / ((double)ANGLES * ANGLES);
+    return d * d / (d - 1.0) * sum;
 }

@@ -90,7 +90,7 @@ typedef struct verify_options {
     verify_level level;
     uint64_t seed;
     double alpha;                 /* of the whole run */
-    const char *const *selection; /* "suite" or "suite/beginning of a job's name"; NULL: all */
+    const char *const *selection; /* "suite" or the first words of "suite/job/name"; NULL: all */
     size_t selection_count;
     const char *const *resume; /* files of records: the first is added to, the others are only read */
     size_t resume_count;
@@ -120,6 +120,22 @@ const char *verify_level_name(verify_level level);
 
 /* One line a job of the level: suite/name, number of checks, blocks, test. Needs no device. */
 bool verify_list(const verify_options *options, FILE *to, char error[512]);
+
+typedef struct verify_mutants_options {
+    const char *program; /* clfavor-mutants, the variant that has the bugs */
+    const char *device;  /* selector; NULL: the default */
+    verify_level level;
+    uint64_t seed;
+    double alpha;
+    const char *const *selection; /* suites whose mutants are tried; count 0: all */
+    size_t selection_count;
+    void (*progress)(void *user, double done, double total);
+    void *user;
+} verify_mutants_options;
+
+/* Runs the variant without a bug, and then with each, and adds checks and a table of the suite "mutants" to the result.
+ * A mutant that no check of its suite finds is a failed check. false: it could not be run. */
+bool verify_run_mutants(const verify_mutants_options *options, verify_result *result, char error[512]);
 
 /* Reports; each returns false when the stream fails. The JSON's schema is docs/verify-schema.md. */
 bool verify_write_json(const verify_result *result, FILE *to);
