@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "bounds.h"
 #include "cmd.h"
 #include "inputs.h"
 #include "message.h"
@@ -116,6 +117,31 @@ static int print_result(const verify_result *r) {
     return cli_flush();
 }
 
+static int print_calibration(const verify_result *r) {
+    double alarms = 0.0, runs = 0.0, worst = 0.0, low, high;
+    size_t statistical = 0;
+    for (size_t i = 0; i < r->check_count; ++i) {
+        const verify_check *c = &r->checks[i];
+        if (c->outcome == VERIFY_FAILED)
+            print_check(c);
+        if (c->alpha > 0.0) {
+            alarms += c->statistic;
+            worst = c->statistic > worst ? c->statistic : worst;
+            runs = c->samples;
+            ++statistical;
+        }
+    }
+    verify_binomial_interval(worst, runs, 0.05, &low, &high);
+    printf("runs: %.0f with random seeds from %" PRIu64 "\n", runs, r->seed);
+    printf("alpha of each check: %g\n", r->alpha);
+    printf("statistical checks: %zu, each run %.0f times\n", statistical, runs);
+    printf("false alarms: %.0f of %.0f (%.3g; %g is claimed at most)\n", alarms, runs * (double)statistical,
+           alarms / (runs * (double)statistical), r->alpha);
+    printf("most by one check: %.0f of %.0f (95 %% interval of its rate: %.2g to %.2g)\n", worst, runs, low, high);
+    printf("checks: %zu passed, %zu failed\nwall_seconds: %.1f\n", r->passed, r->failed, r->wall_seconds);
+    return cli_flush();
+}
+
 static verify_options make_options(const verify_arguments *a, const session *s) {
     return (verify_options){.cl = s->cl,
                             .device = s->device.id,
@@ -143,7 +169,15 @@ static int run_suites(const verify_arguments *a, const session *s, verify_output
     run.progress = progress_share;
     run.user = &p;
     progress_start(&p, "verifying", "parts", PROGRESS_PARTS);
-    bool good = verify_run_all(&run, &result, error, &bad_input);
+    if (a->calibrate && !(a->alpha > 0.0))
+        run.alpha = 1e-3;
+    if (a->calibrate && !a->selection_count) {
+        static const char *const suites[] = {"law", "mean"};
+        run.selection = suites;
+        run.selection_count = 2;
+    }
+    bool good = a->calibrate ? verify_calibrate(&run, a->calibrate, &result, error, &bad_input)
+                             : verify_run_all(&run, &result, error, &bad_input);
     progress_stop(&p);
     int status =
         good ? CLI_OK : cli_error(bad_input ? CLI_USAGE : CLI_FAILED, "%s%s%s", error, s->log[0] ? ": " : "", s->log);
@@ -152,7 +186,7 @@ static int run_suites(const verify_arguments *a, const session *s, verify_output
     for (int i = 0; i < 3 && !status; ++i)
         status = write_output(&outputs[i], &result);
     if (!status)
-        status = print_result(&result);
+        status = a->calibrate ? print_calibration(&result) : print_result(&result);
     if (!status && result.failed)
         status = CLI_FAILED;
     verify_result_free(&result);

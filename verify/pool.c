@@ -30,7 +30,7 @@ verify_pool *verify_pool_get(verify_run *run, uint32_t dim, clfavor_projection_k
     if (!(pool = verify_new(run, 1, sizeof *pool)))
         return NULL;
     *pool = (verify_pool){.next = run->pools, .kind = kind, .dim = dim, .m = m};
-    pool->trials = run->options.reduced > 0.0 ? 400 : trials * factors[run->options.level];
+    pool->trials = run->options.reduced ? 400 : trials * factors[run->options.level];
     snprintf(pool->name, sizeof pool->name, "d%u/%s", dim, verify_kind_name(kind));
     snprintf(pool->key, sizeof pool->key, "%s/m%u", pool->name, m);
     pool->group = (verify_group){.name = pool->name, .draw = draw, .drop = drop, .data = pool};
@@ -53,5 +53,5 @@ void verify_pools_release(verify_run *run) {
 
 uint32_t verify_pool_blocks(const verify_pool *pool, const verify_options *options, double trials) {
     double blocks = ceil(fmax(trials, 400.0) / pool->trials);
-    return options->reduced > 0.0 ? 1 : blocks > 4e9 ? UINT32_MAX : (uint32_t)blocks;
+    return options->reduced ? 1 : blocks > 4e9 ? UINT32_MAX : (uint32_t)blocks;
 }

@@ -14,7 +14,7 @@
 
 #include "engine.h"
 
-#define MUTANT_SECONDS 300u /* after that it hangs */
+#define MUTANT_SECONDS 3600u /* after that it hangs */
 
 extern char **environ;
 
@@ -90,19 +90,25 @@ static bool run_program(const char *const *arguments, output *out, char error[51
 }
 
 /* clfavor-mutants verify --mutant NAME with the run's options. */
-static bool run_variant(const verify_mutants_options *o, const char *name, const char *suite, const char *class_name,
-                        output *out, char error[512]) {
+static bool run_variant(const verify_mutants_options *o, const char *name, const char *const *suites,
+                        size_t suite_count, const char *class_name, output *out, char error[512]) {
     char seed[32], alpha[32], seconds[16];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
     snprintf(alpha, sizeof alpha, "%.17g", o->alpha);
     snprintf(seconds, sizeof seconds, "%u", MUTANT_SECONDS);
-    const char *arguments[24] = {
+    const char *const first[] = {
         "timeout", "-k",     "5",  seconds,   o->program, "verify",  "--mutant",
         name,      "--seed", seed, "--alpha", alpha,      "--level", verify_level_name(o->level)};
-    size_t count = 14;
-    if (suite) {
+    size_t count = sizeof first / sizeof *first;
+    const char **arguments = calloc(count + 2 * suite_count + 5, sizeof *arguments);
+    if (!arguments) {
+        snprintf(error, 512, "host memory is exhausted");
+        return false;
+    }
+    memcpy(arguments, first, sizeof first);
+    for (size_t i = 0; i < suite_count; ++i) {
         arguments[count++] = "--suite";
-        arguments[count++] = suite;
+        arguments[count++] = suites[i];
     }
     if (class_name && strcmp(class_name, "auto") != 0) {
         arguments[count++] = "--class";
@@ -112,7 +118,9 @@ static bool run_variant(const verify_mutants_options *o, const char *name, const
         arguments[count++] = "--device";
         arguments[count++] = o->device;
     }
-    return run_program(arguments, out, error);
+    bool good = run_program(arguments, out, error);
+    free(arguments);
+    return good;
 }
 
 static bool cut_line(mutant *m) {
@@ -184,7 +192,7 @@ static bool try_all(verify_run *run, const verify_mutants_options *o, mutant *mu
     for (size_t i = 0; good && i < count; ++i) {
         output out;
         double began = now();
-        good = run_variant(o, mutants[i].name, mutants[i].suite, mutants[i].class_name, &out, error);
+        good = run_variant(o, mutants[i].name, &mutants[i].suite, 1, mutants[i].class_name, &out, error);
         const char *killer = good ? killer_of(&out) : NULL;
         found += killer != NULL;
         if (good)
@@ -211,10 +219,10 @@ static bool try_all(verify_run *run, const verify_mutants_options *o, mutant *mu
 /* Without a bug the variant must pass, or a failing check would say nothing. */
 static bool try_none(verify_run *run, const verify_mutants_options *o, char error[512]) {
     output out;
-    if (!run_variant(o, "none", NULL, NULL, &out, error))
+    if (!run_variant(o, "none", o->selection, o->selection_count, NULL, &out, error))
         return false;
     verify_check check = {.suite = "mutants",
-                          .name = (char[]){"none: the variant without a bug passes every suite"},
+                          .name = (char[]){"none: the variant without a bug passes"},
                           .test = "passes",
                           .outcome = out.code == 0 ? VERIFY_PASSED : VERIFY_FAILED,
                           .statistic = out.code == 0 ? 0.0 : 1.0,

@@ -98,7 +98,7 @@ typedef struct verify_options {
     uint32_t shard, shards; /* this is shard 0 .. shards - 1; shards 0: all */
     uint32_t workers;       /* 0: one a processor */
     bool stop_early;        /* stop at the first check that fails */
-    double reduced;         /* 0, or: every job takes this share of its blocks' trials (calibration) */
+    bool reduced;           /* every job takes one block of 400 trials, and alpha is each check's (calibration) */
     /* done and total are in units of work; may be NULL */
     void (*progress)(void *user, double done, double total);
     void *user;
@@ -109,6 +109,13 @@ typedef struct verify_options {
  * either way. */
 bool verify_run_all(const verify_options *options, verify_result *result, char error[512], bool *bad_input);
 void verify_result_free(verify_result *result);
+
+/* Runs the selection `runs` times at reduced size, each time with another seed, with options->alpha for each check, and
+ * counts: a check of the result holds its number of false alarms (statistic), what is claimed at most (threshold) and
+ * the runs (samples). It fails when so many would have a probability below 1e-6 over all checks. progress counts runs.
+ */
+bool verify_calibrate(const verify_options *options, uint32_t runs, verify_result *result, char error[512],
+                      bool *bad_input);
 
 /* Whether the file holds records, and with which seed. */
 bool verify_has_seed(const char *path, uint64_t *seed);
