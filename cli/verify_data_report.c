@@ -50,9 +50,9 @@ int verify_data_print(const verify_data_report *r) {
            r->session->device.name, class_name(r), s->batch, s->heads, s->n, s->d, r->arguments->seed);
     printf("features: positive, orthogonal rows; %d draws of W for what is measured, %d others for what is predicted\n",
            VERIFY_OWN_DRAWS, VERIFY_OWN_DRAWS);
-    printf("query rows: %" PRIu64 " of %" PRIu64 " compared with exact attention, %" PRIu64 " for predictions and the "
-           "kernel\n",
-           result->rows, s->n, result->samples);
+    printf("query rows: %" PRIu64 " of %" PRIu64 " compared with exact attention, %" PRIu64
+           " for predicted outputs, %" PRIu64 " for the kernel\n",
+           result->rows, s->n, result->samples, result->kernel_rows);
     for (uint64_t h = 0; h < result->head_count; ++h)
         print_head(r, h);
     putchar('\n');
@@ -126,10 +126,10 @@ char *verify_data_json(const verify_data_report *r) {
         json_array_append_new(heads, head_json(r, h));
     set_verdict(summary, &all);
     json_object_set_new(object, "schema", json_string("clfavor-verify-data"));
-    json_object_set_new(object, "version", json_integer(1));
-    json_object_set_new(object, "library", json_string(clfavor_version_string()));
-    json_object_set_new(object, "device", json_string(r->session->device.name));
-    json_object_set_new(object, "class", json_string(class_name(r)));
+    json_object_set_new(object, "schema_version", json_integer(1));
+    json_object_set_new(object, "version", json_string(clfavor_version_string()));
+    json_object_set_new(object, "device",
+                        json_pack("{s:s, s:s}", "name", r->session->device.name, "class", class_name(r)));
     json_object_set_new(object, "shape", shape_json(r->shape));
     json_object_set_new(object, "causal", json_boolean(r->arguments->causal));
     json_object_set_new(object, "values", json_string(r->arguments->v ? "given" : "random signs"));
@@ -139,15 +139,15 @@ char *verify_data_json(const verify_data_report *r) {
     json_object_set_new(object, "draws", json_integer(VERIFY_OWN_DRAWS));
     json_object_set_new(object, "rows_compared", json_integer((json_int_t)result->rows));
     json_object_set_new(object, "rows_sampled", json_integer((json_int_t)result->samples));
-    json_object_set_new(object, "rows_entropy", json_integer((json_int_t)result->entropy_rows));
+    json_object_set_new(object, "rows_kernel", json_integer((json_int_t)result->kernel_rows));
     json_object_set_new(object, "keys_sampled", json_integer((json_int_t)result->keys));
     json_object_set_new(
         object, "limits",
         json_pack("{s:f, s:f, s:f}", "good", VERDICT_GOOD, "usable", VERDICT_USABLE, "mean_value", VERDICT_MEAN));
     json_object_set_new(object, "heads", heads);
     json_object_set_new(object, "summary", summary);
-    json_object_set_new(object, "wall_seconds", report_number(r->wall_seconds));
-    char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    json_object_set_new(object, "run", json_pack("{s:o}", "wall_seconds", report_number(r->wall_seconds)));
+    char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(object);
     return text;
 }

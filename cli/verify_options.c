@@ -49,7 +49,7 @@ static const struct argp_option table[] = {
            "Keep records of what is done in FILE, and take what it holds; may be given "
            "again for further files that are only read, such as other shards'"),
     OPTION("shard", KEY_SHARD, "I/N", "Do the I-th of N parts of the work (1 to N); give each its own --resume file"),
-    OPTION("workers", KEY_WORKERS, "N", "Threads that draw and judge (default: one a processor)"),
+    OPTION("workers", KEY_WORKERS, "N", "Threads that draw and judge (default: one a processor and one more)"),
     OPTION("mutants", KEY_MUTANTS, 0, "Run the suites against deliberate bugs: every one must be found"),
     OPTION("calibrate", KEY_CALIBRATE, "RUNS",
            "Repeat law and mean checks at reduced size with random seeds and alpha "

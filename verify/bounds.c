@@ -19,6 +19,10 @@ static double psi(double u) {
 }
 
 void verify_catoni_add(const verify_catoni *test, verify_catoni_sums *sums, double x) {
+    if (test->variance == 0.0 && fabs(x - test->mean) > test->slack) { /* a constant that is not the one it should be */
+        sums->above.high = INFINITY;
+        sums->below.high = -INFINITY;
+    }
     verify_add(&sums->above, psi(test->lambda * (x - (test->mean + test->slack))));
     verify_add(&sums->below, psi(test->lambda * (x - (test->mean - test->slack))));
     verify_add(&sums->sum, x);
@@ -84,19 +88,18 @@ double verify_dkw_statistic(const double *counts, const double *cdf, size_t bins
     for (size_t i = 0; i + 1 < bins; ++i) {
         before += counts[i];
         double d = fabs(before / total - cdf[i]);
-        if (!(d <= distance))
-            distance = d;
+        if (isnan(d))
+            return NAN;
+        distance = d > distance ? d : distance;
     }
     return 2.0 * total * distance * distance;
 }
 
-/* P(Binomial(n, p) <= k) through the terms from k downwards; n is some thousands at most. */
-static double binomial_tail(double k, double n, double p) {
-    if (p <= 0.0)
-        return 1.0;
+/* P(Binomial(n, p) <= k) through the terms from k downwards; n is some thousands at most. log_q: of 1 - p. */
+static double binomial_tail(double k, double n, double log_p, double log_q) {
     double sum = 0.0;
     for (double i = k; i >= 0.0; i -= 1.0) {
-        double term = exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) + i * log(p) + (n - i) * log1p(-p));
+        double term = exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) + i * log_p + (n - i) * log_q);
         sum += term;
         if (term < 1e-17 * sum)
             break;
@@ -108,16 +111,16 @@ void verify_binomial_interval(double hits, double trials, double alpha, double *
     *low = 0.0;
     *high = 1.0;
     double a = 0.0, b = 1.0;
-    for (int i = 0; hits < trials && i < 60; ++i) { /* upper end: P(X <= hits) = alpha/2 */
+    for (int i = 0; hits < trials && i < 100; ++i) { /* upper end: P(X <= hits) = alpha/2 */
         double p = 0.5 * (a + b);
-        *(binomial_tail(hits, trials, p) > alpha / 2.0 ? &a : &b) = p;
+        *(binomial_tail(hits, trials, log(p), log1p(-p)) > alpha / 2.0 ? &a : &b) = p;
     }
     if (hits < trials)
         *high = b;
     a = 0.0, b = 1.0;
-    for (int i = 0; hits > 0.0 && i < 60; ++i) { /* lower end: P(X >= hits) = alpha/2 */
+    for (int i = 0; hits > 0.0 && i < 100; ++i) { /* lower end: P(X >= hits), or as many misses at most, = alpha/2 */
         double p = 0.5 * (a + b);
-        *(1.0 - binomial_tail(hits - 1.0, trials, p) < alpha / 2.0 ? &a : &b) = p;
+        *(binomial_tail(trials - hits, trials, log1p(-p), log(p)) < alpha / 2.0 ? &a : &b) = p;
     }
     if (hits > 0.0)
         *low = a;

@@ -34,8 +34,8 @@ double verify_catoni_statistic(const verify_catoni *test, const verify_catoni_su
 /* About how far the mean of `samples` X may be from the hypothesis before the test rejects: sqrt(2 L v / n), L =
  * ln(2/alpha). For plots and tables. */
 double verify_catoni_band(double variance, double samples, double alpha);
-/* The shift of the mean that is missed with probability at most `miss`, and the samples for a given shift (the variance
- * of what is shifted is at most variance + shift^2). Theory section 3. */
+/* The shift of the mean that is missed with probability at most `miss`, and the samples for a given shift; for laws
+ * whose second moment about the tested mean is at most variance + shift^2. Theory section 3. */
 double verify_catoni_shift(double variance, double samples, double alpha, double miss);
 double verify_catoni_samples(double variance, double shift, double alpha, double miss);
 

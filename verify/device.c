@@ -1,6 +1,7 @@
 #include "device.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@ struct verify_plan_entry {
     clfavor_plan_desc desc;
     clfavor_plan *plan;
     clfavor_plan_info info;
+    atomic_bool used; /* its kernels have run to an end */
 };
 
 enum { WEIGHTS = 32 };            /* kept a worker, at most */
@@ -96,31 +98,64 @@ const clfavor_weights *verify_weights(verify_worker *worker, const clfavor_estim
     return made.weights;
 }
 
-/* Maxima are part of the key: they decide how work is cut, and so bits. */
-static const verify_plan_entry *find_plan(verify_worker *worker, const clfavor_plan_desc *desc) {
-    verify_run *run = worker->run;
-    verify_plan_entry *found;
+static verify_plan_entry *look_up(verify_run *run, const clfavor_plan_desc *desc) {
     mtx_lock(&run->lock);
-    for (found = run->plans; found && memcmp(&found->desc, desc, sizeof *desc) != 0; found = found->next)
-        ;
-    if (!found && (found = verify_alloc(worker, 1, sizeof *found))) {
-        found->desc = *desc;
-        found->info.struct_size = sizeof found->info;
-        clfavor_status status = clfavor_plan_create(&found->plan, run->options.context, desc);
-        if (!status)
-            status = clfavor_plan_get_info(found->plan, &found->info);
-        if (status) {
-            check(worker, status, "making a plan");
-            clfavor_plan_destroy(found->plan);
-            free(found);
-            found = NULL;
-        } else {
-            found->next = run->plans;
-            run->plans = found;
-        }
-    }
+    verify_plan_entry *found = run->plans;
+    while (found && memcmp(&found->desc, desc, sizeof *desc) != 0)
+        found = found->next;
     mtx_unlock(&run->lock);
     return found;
+}
+
+static verify_plan_entry *make_plan(verify_worker *worker, const clfavor_plan_desc *desc) {
+    verify_run *run = worker->run;
+    verify_plan_entry *made = verify_alloc(worker, 1, sizeof *made);
+    if (!made)
+        return NULL;
+    made->desc = *desc;
+    made->info.struct_size = sizeof made->info;
+    clfavor_status status = clfavor_plan_create(&made->plan, run->options.context, desc);
+    if (!status)
+        status = clfavor_plan_get_info(made->plan, &made->info);
+    if (!check(worker, status, "making a plan")) {
+        clfavor_plan_destroy(made->plan);
+        free(made);
+        return NULL;
+    }
+    mtx_lock(&run->lock);
+    made->next = run->plans;
+    run->plans = made;
+    mtx_unlock(&run->lock);
+    return made;
+}
+
+/* Maxima are part of the key: they decide how work is cut, and so bits. */
+static verify_plan_entry *find_plan(verify_worker *worker, const clfavor_plan_desc *desc) {
+    verify_plan_entry *found = look_up(worker->run, desc);
+    if (found)
+        return found;
+    mtx_lock(&worker->run->compiling);
+    found = look_up(worker->run, desc); /* another worker may have made it meanwhile */
+    if (!found)
+        found = make_plan(worker, desc);
+    mtx_unlock(&worker->run->compiling);
+    return found;
+}
+
+/* A runtime may compile at the first launch, and PoCL 3.1 aborts when two threads do that at the same time: the first
+ * use of a plan holds run->compiling, as making it does. Returns whether it is held; finish_use gives it back. */
+static bool begin_use(verify_worker *worker, verify_plan_entry *entry) {
+    if (atomic_load(&entry->used))
+        return false;
+    mtx_lock(&worker->run->compiling);
+    return true;
+}
+
+static void finish_use(verify_worker *worker, verify_plan_entry *entry, bool first) {
+    if (!first)
+        return;
+    atomic_store(&entry->used, true);
+    mtx_unlock(&worker->run->compiling);
 }
 
 void verify_plans_release(verify_run *run) {
@@ -164,7 +199,7 @@ uint32_t verify_chunk(verify_worker *worker, const verify_call *user) {
     verify_call call = *user;
     resolve(&call);
     clfavor_plan_desc desc = plan_desc(&call);
-    const verify_plan_entry *entry = find_plan(worker, &desc);
+    verify_plan_entry *entry = find_plan(worker, &desc);
     return entry ? entry->info.chunk : 0;
 }
 
@@ -209,7 +244,7 @@ bool verify_attention(verify_worker *worker, const verify_call *user, const clfa
     verify_call call = *user;
     resolve(&call);
     clfavor_plan_desc desc = plan_desc(&call);
-    const verify_plan_entry *entry = find_plan(worker, &desc);
+    verify_plan_entry *entry = find_plan(worker, &desc);
     if (!entry)
         return false;
     size_t d = call.dim, dv = call.value_dim, heads = (size_t)(call.batch * call.heads);
@@ -245,10 +280,12 @@ bool verify_attention(verify_worker *worker, const verify_call *user, const clfa
                                    .sign = clfavor_tensor_dense(mem[SIGN], call.heads, call.n, 1),
                                    .scale = call.scale,
                                    .workspace = worker->workspace};
+    bool first = begin_use(worker, entry);
     good = good && check(worker, clfavor_enqueue_attention(entry->plan, &args, worker->queue, 0, NULL, NULL),
                          "enqueueing attention");
     good = good && read_back(worker, mem[O], call.o, rows * dv) && read_back(worker, mem[LSE], call.lse, rows) &&
            read_back(worker, mem[SIGN], call.sign, rows) && check_cl(worker, clFinish(worker->queue), "clFinish");
+    finish_use(worker, entry, first);
     for (int i = 0; i < BUFFERS; ++i)
         if (mem[i])
             clReleaseMemObject(mem[i]);
@@ -285,7 +322,7 @@ bool verify_features(verify_worker *worker, const verify_call *call, bool key, c
     desc.dim = call->dim;
     desc.max_heads = call->heads ? call->heads : 1;
     desc.max_n = n;
-    const verify_plan_entry *entry = find_plan(worker, &desc);
+    verify_plan_entry *entry = find_plan(worker, &desc);
     if (!entry)
         return false;
     bool one_scale =
@@ -306,10 +343,12 @@ bool verify_features(verify_worker *worker, const verify_call *call, bool key, c
                                   .log_scale = clfavor_tensor_dense(mem[2], heads, scales, 1),
                                   .workspace = worker->workspace};
     args.x.stride_batch = args.x.stride_head = 0;
+    bool first = begin_use(worker, entry);
     good = good && check(worker, clfavor_enqueue_features(entry->plan, &args, worker->queue, 0, NULL, NULL),
                          "enqueueing features");
     good = good && read_back(worker, mem[1], features, counts[1]) && read_back(worker, mem[2], log_scale, counts[2]) &&
            check_cl(worker, clFinish(worker->queue), "clFinish");
+    finish_use(worker, entry, first);
     for (int i = 0; i < 3; ++i)
         if (mem[i])
             clReleaseMemObject(mem[i]);

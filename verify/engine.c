@@ -67,7 +67,8 @@ bool verify_run_start(verify_run *run, const verify_options *options, verify_res
     result->seed = run->options.seed;
     result->shard = options->shard;
     result->shards = options->shards;
-    if (mtx_init(&run->lock, mtx_plain) != thrd_success || mtx_init(&run->judging, mtx_plain) != thrd_success)
+    if (mtx_init(&run->lock, mtx_plain) != thrd_success || mtx_init(&run->judging, mtx_plain) != thrd_success ||
+        mtx_init(&run->compiling, mtx_plain) != thrd_success)
         return verify_refuse(error, "%s", "host memory is exhausted");
     return verify_jobs_build(run, error, bad_input);
 }

@@ -66,6 +66,7 @@ struct verify_run {
     verify_result *result;
     verify_pool *pools; /* pool.c */
     mtx_t judging;      /* held while a job is judged: the result is its judge's */
+    mtx_t compiling;    /* held while a plan is made or used for the first time (device.c) */
     mtx_t lock;         /* guards all below, the records and the result's counts of blocks */
     verify_plan_entry *plans;
     bool stop, out_of_memory;

@@ -113,7 +113,7 @@ static bool fill(figure_data *data, verify_run *run, size_t i) {
 }
 
 void verify_figure_2(verify_run *run) {
-    const verify_pool *pool = verify_pool_get(run, 4, CLFAVOR_PROJECTION_IID, 16384, 8);
+    const verify_pool *pool = verify_pool_get(run, 6, CLFAVOR_PROJECTION_IID, 16384, 8);
     figure_data *data = pool ? verify_new(run, 1, sizeof *data) : NULL;
     if (!data)
         return;

@@ -161,6 +161,7 @@ void verify_run_release(verify_run *run) {
     free(run->jobs);
     verify_plans_release(run);
     verify_pools_release(run);
+    mtx_destroy(&run->compiling);
     mtx_destroy(&run->judging);
     mtx_destroy(&run->lock);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define GROUP_ROWS 8192 /* whose features are held at once, about: 128 MiB */
+
 bool own_fail(own_work *w, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -102,8 +104,13 @@ static void choose(own_work *w) {
     r->samples = (r->rows - 1 - w->sample_first) / w->sample_step + 1;
     w->key_step = step_for(o->n_k, VERIFY_OWN_KEYS);
     r->keys = (o->n_k - 1) / w->key_step + 1;
-    w->entropy_step = step_for(o->n, VERIFY_OWN_ENTROPIES / r->keys);
-    r->entropy_rows = (o->n - 1) / w->entropy_step + 1;
+    uint64_t most = VERIFY_OWN_SCORES / r->keys; /* at least 256 */
+    most = most < VERIFY_OWN_KERNEL_ROWS ? most : VERIFY_OWN_KERNEL_ROWS;
+    while (most > VERIFY_OWN_SAMPLES && most * w->group > GROUP_ROWS)
+        most /= 2;
+    w->kernel_step = step_for(o->n, most);
+    w->kernel_first = w->kernel_step / 2;
+    r->kernel_rows = (o->n - 1 - w->kernel_first) / w->kernel_step + 1;
 }
 
 bool verify_own_run(const verify_own_options *options, verify_own_result *result, char error[512], bool *bad_input) {

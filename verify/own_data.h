@@ -10,13 +10,14 @@
 #include <clfavor/clfavor.h>
 
 enum {
-    VERIFY_OWN_SIZES = 7,          /* m = 64, 128, ..., 4096 */
-    VERIFY_OWN_DRAWS = 3,          /* of W, for what is predicted, and as many others for what is measured */
-    VERIFY_OWN_ROWS = 4096,        /* query rows that are compared with exact attention, at most */
-    VERIFY_OWN_SAMPLES = 64,       /* query rows that predictions look at, at most */
-    VERIFY_OWN_KEYS = 16384,       /* keys that the kernel's figures look at, at most */
-    VERIFY_OWN_PAIRS = 16,         /* of each sampled query */
-    VERIFY_OWN_ENTROPIES = 1 << 20 /* pairs that the effective number of keys looks at, at most */
+    VERIFY_OWN_SIZES = 7,         /* m = 64, 128, ..., 4096 */
+    VERIFY_OWN_DRAWS = 3,         /* of W, for what is predicted, and as many others for what is measured */
+    VERIFY_OWN_ROWS = 4096,       /* query rows whose outputs are compared with exact attention, at most */
+    VERIFY_OWN_SAMPLES = 64,      /* and those that the output's predictions look at */
+    VERIFY_OWN_KEYS = 16384,      /* keys that the kernel's figures and the numbers of keys and features look at */
+    VERIFY_OWN_KERNEL_ROWS = 512, /* query rows of the same, at most */
+    VERIFY_OWN_SCORES = 1 << 22,  /* and so few rows that there are no more pairs of rows and keys */
+    VERIFY_OWN_PAIRS = 4          /* sampled of each of these rows */
 };
 
 typedef enum verify_own_array { VERIFY_OWN_Q = 0, VERIFY_OWN_K = 1, VERIFY_OWN_V = 2 } verify_own_array;
@@ -59,9 +60,8 @@ typedef struct verify_own_head {
 typedef struct verify_own_result {
     uint64_t head_count; /* batch x heads, batch outermost */
     verify_own_head *heads;
-    uint64_t rows, samples; /* query rows of a head that were compared, and that predictions looked at */
-    uint64_t keys;          /* keys of a head that the kernel's figures looked at */
-    uint64_t entropy_rows;  /* query rows behind the effective number of keys */
+    uint64_t rows, samples;     /* query rows of a head whose outputs were compared, and that predictions looked at */
+    uint64_t kernel_rows, keys; /* rows and keys of a head behind the kernel's figures, effective keys and features */
 } verify_own_result;
 
 /* false: error says why in one line, and *bad_input tells whether the data are to blame (not finite). Free the result

@@ -14,15 +14,15 @@ typedef struct own_kernel {
     clfavor_weights *weights[VERIFY_OWN_DRAWS];
     cl_mem features, log_scale;
     float *keys;            /* [keys, d], of one K/V head */
-    float *query;           /* features of the group's sampled rows: [group, samples, m] */
-    float *query_scale;     /* [group, samples] */
+    float *query;           /* features of the group's query rows: [group, rows, m] */
+    float *query_scale;     /* [group, rows] */
     float *key, *key_scale; /* of a chunk: [CHUNK_KEYS, m], [m] */
     double *factor;         /* [m] e^scale over its largest, of a chunk */
     double *sum, *part;     /* [m] log sum over keys of the key's feature; the same of a chunk */
     double *normals;
     own_pair *pairs; /* [group, count] */
     double *ratio;   /* K^/K: [group, sizes, draws, count] */
-    double *share;   /* effective features: [group, sizes, draws, samples] */
+    double *share;   /* effective features: [group, sizes, draws, rows] */
     size_t count;    /* pairs of a head */
 } own_kernel;
 
@@ -30,8 +30,8 @@ static bool open_kernel(own_kernel *x) {
     own_work *w = x->w;
     clfavor_plan_desc desc = {
         .struct_size = sizeof desc, .features = OWN_FEATURES, .dim = w->o->dim, .max_n = CHUNK_KEYS};
-    size_t m = OWN_FEATURES, group = (size_t)w->group, samples = (size_t)w->r->samples;
-    x->count = samples * VERIFY_OWN_PAIRS;
+    size_t m = OWN_FEATURES, group = (size_t)w->group, rows = (size_t)w->r->kernel_rows;
+    x->count = rows * VERIFY_OWN_PAIRS;
     desc.operation = CLFAVOR_OP_FEATURES_QUERY;
     bool good = own_plan_open(w, &desc, &x->query_plan);
     desc.operation = CLFAVOR_OP_FEATURES_KEY;
@@ -40,14 +40,14 @@ static bool open_kernel(own_kernel *x) {
     for (uint64_t i = 0; good && i < VERIFY_OWN_DRAWS; ++i)
         good = (x->weights[i] = own_weights(w, OWN_FEATURES, w->o->seed + i)) != NULL;
     return good && (x->keys = own_alloc(w, w->r->keys * w->o->dim, sizeof *x->keys)) &&
-           (x->query = own_alloc(w, group * samples * m, sizeof *x->query)) &&
-           (x->query_scale = own_alloc(w, group * samples, sizeof *x->query_scale)) &&
+           (x->query = own_alloc(w, group * rows * m, sizeof *x->query)) &&
+           (x->query_scale = own_alloc(w, group * rows, sizeof *x->query_scale)) &&
            (x->key = own_alloc(w, CHUNK_KEYS * m, sizeof *x->key)) &&
            (x->key_scale = own_alloc(w, m, sizeof *x->key_scale)) && (x->factor = own_alloc(w, m, sizeof *x->factor)) &&
            (x->sum = own_alloc(w, m, sizeof *x->sum)) && (x->part = own_alloc(w, m, sizeof *x->part)) &&
            (x->normals = own_normals(w)) && (x->pairs = own_alloc(w, group * x->count, sizeof *x->pairs)) &&
            (x->ratio = own_alloc(w, group * VERIFY_OWN_SIZES * VERIFY_OWN_DRAWS * x->count, sizeof *x->ratio)) &&
-           (x->share = own_alloc(w, group * VERIFY_OWN_SIZES * VERIFY_OWN_DRAWS * samples, sizeof *x->share));
+           (x->share = own_alloc(w, group * VERIFY_OWN_SIZES * VERIFY_OWN_DRAWS * rows, sizeof *x->share));
 }
 
 static void close_kernel(own_kernel *x) {
@@ -134,34 +134,34 @@ static void take_chunk(own_kernel *x, uint64_t first, uint64_t count, size_t dra
         const own_pair *pair = &x->pairs[i];
         if (pair->key < first || pair->key >= first + count)
             continue;
-        uint64_t head = i / x->count, row = head * w->r->samples + pair->sample;
+        uint64_t head = i / x->count, row = head * w->r->kernel_rows + pair->row;
         size_t place = (head * VERIFY_OWN_SIZES * VERIFY_OWN_DRAWS + draw) * x->count + i % x->count;
         estimate(x, pair, x->query + row * OWN_FEATURES, (double)x->query_scale[row] + top,
                  x->key + (pair->key - first) * OWN_FEATURES, x->ratio + place, VERIFY_OWN_DRAWS * x->count);
     }
 }
 
-/* Effective features of every sampled row, once all keys are summed. A row whose features are all below float's range
+/* Effective features of every row, once all keys are summed. A row whose features are all below float's range
  * beside its largest one rests on one feature. */
 static void count_features(own_kernel *x, size_t draw) {
     const own_work *w = x->w;
-    size_t samples = (size_t)w->r->samples;
+    size_t rows = (size_t)w->r->kernel_rows;
     double top = -INFINITY;
     for (size_t r = 0; r < OWN_FEATURES; ++r)
         top = x->sum[r] > top ? x->sum[r] : top;
     for (size_t r = 0; r < OWN_FEATURES; ++r)
         x->factor[r] = exp(x->sum[r] - top);
-    for (size_t row = 0; row < w->group * samples; ++row) {
+    for (size_t row = 0; row < w->group * rows; ++row) {
         const float *query = x->query + row * OWN_FEATURES;
         double sum = 0.0, squares = 0.0;
-        size_t r = 0, head = row / samples;
+        size_t r = 0, head = row / rows;
         for (size_t size = 0; size < VERIFY_OWN_SIZES; ++size) {
             for (; r < (size_t)64 << size; ++r) {
                 double a = (double)query[r] * x->factor[r];
                 sum += a;
                 squares += a * a;
             }
-            size_t place = ((head * VERIFY_OWN_SIZES + size) * VERIFY_OWN_DRAWS + draw) * samples + row % samples;
+            size_t place = ((head * VERIFY_OWN_SIZES + size) * VERIFY_OWN_DRAWS + draw) * rows + row % rows;
             x->share[place] = squares > 0.0 ? sum * sum / squares : 1.0;
         }
     }
@@ -170,11 +170,11 @@ static void count_features(own_kernel *x, size_t draw) {
 static bool draw_head(own_kernel *x, uint64_t kv, size_t draw) {
     own_work *w = x->w;
     const verify_own_options *o = w->o;
-    uint64_t samples = w->r->samples, step = w->sample_step * w->row_step, start = w->sample_first * w->row_step;
+    uint64_t rows = w->r->kernel_rows;
     bool good = true;
     for (uint64_t i = 0; good && i < w->group; ++i)
-        good = run(x, &x->query_plan, x->weights[draw], o->q, (kv * w->group + i) * o->n + start, step, samples, false,
-                   x->query + i * samples * OWN_FEATURES, x->query_scale + i * samples);
+        good = run(x, &x->query_plan, x->weights[draw], o->q, (kv * w->group + i) * o->n + w->kernel_first,
+                   w->kernel_step, rows, false, x->query + i * rows * OWN_FEATURES, x->query_scale + i * rows);
     for (size_t r = 0; r < OWN_FEATURES; ++r)
         x->sum[r] = -INFINITY;
     for (uint64_t first = 0; good && first < w->r->keys; first += CHUNK_KEYS) {
@@ -191,7 +191,7 @@ static bool draw_head(own_kernel *x, uint64_t kv, size_t draw) {
 
 static void finish_head(own_kernel *x, uint64_t kv) {
     const own_work *w = x->w;
-    size_t errors = VERIFY_OWN_DRAWS * x->count, shares = VERIFY_OWN_DRAWS * (size_t)w->r->samples;
+    size_t errors = VERIFY_OWN_DRAWS * x->count, shares = VERIFY_OWN_DRAWS * (size_t)w->r->kernel_rows;
     for (size_t i = 0; i < w->group; ++i)
         for (size_t size = 0; size < VERIFY_OWN_SIZES; ++size) {
             double *ratio = x->ratio + (i * VERIFY_OWN_SIZES + size) * errors;
@@ -205,7 +205,8 @@ static void finish_head(own_kernel *x, uint64_t kv) {
 
 /* Of one K/V head; what the host does weighs more than what the device does. */
 static double draws_work(const own_work *w) {
-    double tokens = (double)(w->r->keys + w->group * w->r->samples), pairs = (double)w->r->samples * VERIFY_OWN_PAIRS;
+    double tokens = (double)(w->r->keys + w->group * w->r->kernel_rows),
+           pairs = (double)w->r->kernel_rows * VERIFY_OWN_PAIRS;
     return VERIFY_OWN_DRAWS * (double)OWN_FEATURES * (tokens * (w->o->dim + 120.0) + 8.0 * (double)w->group * pairs);
 }
 

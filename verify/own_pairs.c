@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* Independent normals for the law: WINDOWS pairs have all of theirs to themselves; others share, with another s. */
-enum { WINDOWS = 128, LAW_TAG = 0x4c415753 };
+enum { WINDOWS = 256, LAW_TAG = 0x4c415753 };
 
 double *own_normals(own_work *w) {
     const uint32_t key[2] = {(uint32_t)w->o->seed, (uint32_t)(w->o->seed >> 32)};
@@ -41,23 +41,7 @@ static void softmax(const own_work *w, const float *query, const float *keys, ui
         p[j] /= sum;
 }
 
-/* exp of the rows' mean entropy. Where keys are sampled, each stands for as many as the row sees for it. */
-static void count_keys(own_work *w, uint64_t head, const float *keys, double *p) {
-    float query[CLFAVOR_MAX_DIM];
-    double sum = 0.0;
-    for (uint64_t row = 0; row < w->o->n; row += w->entropy_step) {
-        uint64_t seen = w->o->causal ? row + 1 : w->o->n_k, count = visible(w, row);
-        own_read(w, VERIFY_OWN_Q, head, row, 1, 1, query);
-        softmax(w, query, keys, count, p);
-        sum += log((double)seen / (double)count);
-        for (uint64_t j = 0; j < count; ++j)
-            if (p[j] > 0.0)
-                sum -= p[j] * log(p[j]);
-    }
-    w->r->heads[head].effective_keys = exp(sum / (double)w->r->entropy_rows);
-}
-
-static own_pair make_pair(const own_work *w, const float *query, const float *key, uint64_t sample, uint64_t index) {
+static own_pair make_pair(const own_work *w, const float *query, const float *key, uint64_t row, uint64_t index) {
     double x2 = 0.0, y2 = 0.0, product = 0.0, scale = 1.0 / sqrt((double)w->o->dim);
     for (uint32_t l = 0; l < w->o->dim; ++l) {
         x2 += (double)query[l] * (double)query[l];
@@ -65,34 +49,48 @@ static own_pair make_pair(const own_work *w, const float *query, const float *ke
         product += (double)query[l] * (double)key[l];
     }
     double s = (x2 + y2 + 2.0 * product) * scale;
-    return (own_pair){(uint32_t)sample, (uint32_t)index, product * scale, s > 0.0 ? s : 0.0};
+    return (own_pair){(uint32_t)row, (uint32_t)index, product * scale, s > 0.0 ? s : 0.0};
 }
 
-/* Of each sampled row the keys at evenly spaced quantiles of its softmax: a pair stands for an equal share of the
- * attention, without chance. */
-static void pick(own_work *w, uint64_t head, const float *keys, double *p, own_pair *pairs) {
+/* Of one row the keys at evenly spaced quantiles of its softmax: a pair stands for an equal share of the attention,
+ * without chance. */
+static void pick(const own_work *w, uint64_t row, const float *query, const float *keys, uint64_t count,
+                 const double *p, own_pair pairs[VERIFY_OWN_PAIRS]) {
+    uint64_t j = 0;
+    double reached = p[0];
+    for (int t = 0; t < VERIFY_OWN_PAIRS; ++t) {
+        while (reached < (t + 0.5) / VERIFY_OWN_PAIRS && j + 1 < count)
+            reached += p[++j];
+        pairs[t] = make_pair(w, query, keys + j * w->o->dim, row, j);
+    }
+}
+
+/* All pairs, and exp of the rows' mean entropy. Where keys are sampled, each stands for as many as the row sees for it.
+ */
+static void look(own_work *w, uint64_t head, const float *keys, double *p, own_pair *pairs) {
     float query[CLFAVOR_MAX_DIM];
-    for (uint64_t sample = 0; sample < w->r->samples; ++sample) {
-        uint64_t row = (w->sample_first + sample * w->sample_step) * w->row_step, count = visible(w, row), j = 0;
+    double sum = 0.0;
+    for (uint64_t i = 0; i < w->r->kernel_rows; ++i) {
+        uint64_t row = w->kernel_first + i * w->kernel_step, count = visible(w, row);
         own_read(w, VERIFY_OWN_Q, head, row, 1, 1, query);
         softmax(w, query, keys, count, p);
-        double reached = p[0];
-        for (int t = 0; t < VERIFY_OWN_PAIRS; ++t) {
-            while (reached < (t + 0.5) / VERIFY_OWN_PAIRS && j + 1 < count)
-                reached += p[++j];
-            *pairs++ = make_pair(w, query, keys + j * w->o->dim, sample, j);
-        }
+        pick(w, i, query, keys, count, p, pairs + i * VERIFY_OWN_PAIRS);
+        sum += log((double)(w->o->causal ? row + 1 : w->o->n_k) / (double)count);
+        for (uint64_t j = 0; j < count; ++j)
+            if (p[j] > 0.0)
+                sum -= p[j] * log(p[j]);
     }
+    w->r->heads[head].effective_keys = exp(sum / (double)w->r->kernel_rows);
 }
 
 /* K^/K is the mean of m lognormals of logarithmic variance s and mean 1; with orthogonal rows they are dependent, which
  * matters where s is small. Its standard deviation sqrt((e^s - 1)/m) comes from a tail that is hardly ever drawn when s
  * is large, so the median of |K^/K - 1| is found by drawing. */
 static bool predict(own_work *w, uint64_t head, const double *normals, const own_pair *pairs, size_t count) {
-    double *error = own_alloc(w, (VERIFY_OWN_SIZES + 1) * count, sizeof *error),
-           *rms = error + VERIFY_OWN_SIZES * count;
+    double *error = own_alloc(w, (VERIFY_OWN_SIZES + 1) * count, sizeof *error);
     if (!error)
         return false;
+    double *rms = error + VERIFY_OWN_SIZES * count;
     for (size_t i = 0; i < count; ++i) {
         const double *normal = normals + i % WINDOWS * OWN_FEATURES;
         double deviation = sqrt(pairs[i].s), shift = pairs[i].s / 2.0, sum = 0.0;
@@ -120,8 +118,8 @@ static bool predict(own_work *w, uint64_t head, const double *normals, const own
 }
 
 double own_pairs_work(const own_work *w) {
-    double rows = (double)(w->r->entropy_rows + w->r->samples), keys = (double)w->r->keys;
-    double normals = (double)w->r->samples * VERIFY_OWN_PAIRS * OWN_FEATURES;
+    double rows = (double)w->r->kernel_rows, keys = (double)w->r->keys;
+    double normals = rows * VERIFY_OWN_PAIRS * OWN_FEATURES;
     return (double)w->heads * (rows * keys * (16.0 * w->o->dim + 300.0) + 150.0 * normals);
 }
 
@@ -129,9 +127,8 @@ bool own_pairs(own_work *w, uint64_t head, const float *keys, const double *norm
     double *p = own_alloc(w, w->r->keys, sizeof *p);
     if (!p)
         return false;
-    count_keys(w, head, keys, p);
-    pick(w, head, keys, p, pairs);
+    look(w, head, keys, p, pairs);
     free(p);
     own_advance(w, own_pairs_work(w) / (double)w->heads);
-    return predict(w, head, normals, pairs, (size_t)w->r->samples * VERIFY_OWN_PAIRS);
+    return predict(w, head, normals, pairs, (size_t)w->r->kernel_rows * VERIFY_OWN_PAIRS);
 }

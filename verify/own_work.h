@@ -17,15 +17,16 @@ typedef struct own_work {
     uint64_t sample_step;  /* between sampled rows, in compared ones */
     uint64_t sample_first; /* the first of them */
     uint64_t key_step;     /* between sampled keys */
-    uint64_t entropy_step; /* between the rows of the effective number of keys */
+    uint64_t kernel_step;  /* between the rows of the kernel's figures */
+    uint64_t kernel_first; /* the first of them */
     cl_mem v, signs;       /* signs: made here; v: that or the caller's */
     double done, total;    /* work, in multiply-adds */
 } own_work;
 
 /* A sampled (query, key) pair. */
 typedef struct own_pair {
-    uint32_t sample, key; /* indices among the sampled ones */
-    double log_k, s;      /* x.y and |x+y|^2 */
+    uint32_t row, key; /* indices among those of the kernel's figures */
+    double log_k, s;   /* x.y and |x+y|^2 */
 } own_pair;
 
 /* One plan and the memory that it needs. */
@@ -56,7 +57,7 @@ void own_read(const own_work *w, verify_own_array array, uint64_t head, uint64_t
 void own_read_values(const own_work *w, uint64_t head_kv, uint64_t token, uint64_t count, float *out);
 
 /* own_pairs.c: what needs no device. keys: the sampled ones, [keys, d]. Fills effective_keys and the kernel's predicted
- * figures; pairs: room for samples * VERIFY_OWN_PAIRS, all of which are filled. normals: own_normals. */
+ * figures; pairs: room for kernel_rows * VERIFY_OWN_PAIRS, all of which are filled. normals: own_normals. */
 bool own_pairs(own_work *w, uint64_t head, const float *keys, const double *normals, own_pair *pairs);
 double own_pairs_work(const own_work *w);
 double *own_normals(own_work *w);

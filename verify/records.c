@@ -135,7 +135,7 @@ static bool read_descriptor(int descriptor, const char *path, uint64_t fingerpri
 
 bool verify_records_seed(const char *path, uint64_t *seed) {
     header h;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (descriptor < 0)
         return false;
     bool good = read(descriptor, &h, sizeof h) == (ssize_t)sizeof h && h.magic == HEADER_MAGIC &&
@@ -180,6 +180,8 @@ bool verify_records_open(verify_records *records, const char *path, uint64_t fin
     if (good && whole == 0 && !write_all(descriptor, &h, sizeof h))
         good = refuse(error, path, strerror(errno));
     records->path = good ? strdup(path) : NULL;
+    if (good && !records->path)
+        refuse(error, path, "do not fit into memory");
     if (!records->path) {
         close(descriptor);
         return false;
@@ -191,11 +193,15 @@ bool verify_records_open(verify_records *records, const char *path, uint64_t fin
 bool verify_records_read(const char *path, uint64_t fingerprint, verify_record_fn each, void *user, char error[512],
                          bool *mismatch) {
     size_t whole, size;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) {
         *mismatch = true;
         snprintf(error, 512, "cannot read '%.300s': %s", path, strerror(errno));
         return false;
+    }
+    if (flock(descriptor, LOCK_SH | LOCK_NB) != 0) { /* it may be cut while it is read */
+        close(descriptor);
+        return refuse(error, path, "are in use by another run; wait until it has ended");
     }
     bool good = read_descriptor(descriptor, path, fingerprint, each, user, &whole, &size, error, mismatch);
     close(descriptor);
@@ -206,6 +212,8 @@ bool verify_records_append(verify_records *records, uint64_t key, uint32_t block
                            char error[512]) {
     if (records->descriptor < 0)
         return true;
+    if (count > MAX_COUNT)
+        return refuse(error, records->path, "would hold a record that is too long");
     record r = {.magic = RECORD_MAGIC, .block = block, .key = key, .count = count};
     size_t body = sizeof r + count * sizeof *values;
     unsigned char *bytes = malloc(body + sizeof(uint64_t));

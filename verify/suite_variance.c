@@ -154,7 +154,8 @@ static void add_octaves(verify_run *run, const verify_pool *pool, enum verify_es
     if (!data)
         return;
     data->rho = rhos[run->options.level];
-    for (uint32_t m = FIRST_M; m <= LAST_M; m *= 2, ++data->count) {
+    uint32_t last = run->options.level == VERIFY_QUICK && id != VERIFY_POSITIVE ? LAST_M / 8 : LAST_M;
+    for (uint32_t m = FIRST_M; m <= last; m *= 2, ++data->count) {
         verify_scenario *s = &data->scenarios[data->count];
         s->m = m;
         /* 500 draws of the largest m (quick), and fewer blocks where a block gives more estimates */
@@ -192,7 +193,7 @@ static void judge_blocks(verify_run *run, const verify_job *job, const double *c
 
 static void add_blocks(verify_run *run, const verify_pool *pool, enum verify_estimand_id id) {
     static const double rhos[] = {0.05, 0.01, 0.0025};
-    static const uint32_t most[] = {24, 300, 2500};
+    static const uint32_t most[] = {12, 300, 2500};
     square_data *data = new_data(run, pool, id);
     if (!data)
         return;
@@ -358,7 +359,7 @@ static void add_pairs(verify_run *run, const verify_pool *pool, enum verify_esti
 
 void verify_suite_variance(verify_run *run) {
     static const enum verify_estimand_id maps[] = {VERIFY_POSITIVE, VERIFY_HYPERBOLIC, VERIFY_TRIG};
-    verify_pool *octaves = verify_pool_get(run, 4, CLFAVOR_PROJECTION_IID, LAST_M, 8);
+    verify_pool *octaves = verify_pool_get(run, 6, CLFAVOR_PROJECTION_IID, LAST_M, 8);
     for (size_t i = 0; i < 3; ++i)
         add_octaves(run, octaves, maps[i]);
     const verify_pool *pools[PARTS] = {verify_pool_get(run, 6, CLFAVOR_PROJECTION_ORTHOGONAL, 4, 4096),

@@ -96,7 +96,7 @@ typedef struct verify_options {
     size_t resume_count;
     bool seed_given;        /* false: a file of records may bring its own seed */
     uint32_t shard, shards; /* this is shard 0 .. shards - 1; shards 0: all */
-    uint32_t workers;       /* 0: one a processor */
+    uint32_t workers;       /* 0: one a processor and one more */
     bool stop_early;        /* stop at the first check that fails */
     bool reduced;           /* every job takes one block of 400 trials, and alpha is each check's (calibration) */
     /* done and total are in units of work; may be NULL */

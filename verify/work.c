@@ -158,7 +158,8 @@ bool verify_execute(verify_run *run, verify_records *records) {
         return false;
     }
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t count = run->options.workers ? run->options.workers : processors > 0 ? (size_t)processors : 1;
+    /* one more than processors: one may wait for a compiler */
+    size_t count = run->options.workers ? run->options.workers : processors > 0 ? (size_t)processors + 1 : 2;
     enum { MOST = 64 };
     count = count > MOST ? MOST : count > w.end ? w.end : count;
     thrd_t threads[MOST];
