@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,12 +123,18 @@ static bool read_descriptor(int descriptor, const char *path, uint64_t fingerpri
     }
     if (status.st_size == 0)
         return true;
-    *size = (size_t)status.st_size;
-    void *bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (bytes == MAP_FAILED)
-        return refuse(error, path, strerror(errno));
-    bool good = read_all(path, bytes, *size, fingerprint, each, user, whole, error, mismatch);
-    munmap(bytes, *size);
+    /* read, not mapped: another run may cut its torn tail off meanwhile */
+    unsigned char *bytes = malloc((size_t)status.st_size);
+    if (!bytes)
+        return refuse(error, path, "do not fit into memory");
+    ssize_t got;
+    do {
+        got = read(descriptor, bytes + *size, (size_t)status.st_size - *size);
+        *size += got > 0 ? (size_t)got : 0;
+    } while ((got > 0 && *size < (size_t)status.st_size) || (got < 0 && errno == EINTR));
+    bool good = got >= 0 ? read_all(path, bytes, *size, fingerprint, each, user, whole, error, mismatch)
+                         : refuse(error, path, strerror(errno));
+    free(bytes);
     return good;
 }
 
@@ -198,10 +203,6 @@ bool verify_records_read(const char *path, uint64_t fingerprint, verify_record_f
         *mismatch = true;
         snprintf(error, 512, "cannot read '%.300s': %s", path, strerror(errno));
         return false;
-    }
-    if (flock(descriptor, LOCK_SH | LOCK_NB) != 0) { /* it may be cut while it is read */
-        close(descriptor);
-        return refuse(error, path, "are in use by another run; wait until it has ended");
     }
     bool good = read_descriptor(descriptor, path, fingerprint, each, user, &whole, &size, error, mismatch);
     close(descriptor);
