@@ -2,9 +2,9 @@
  * so this sees a missing sign fix, one on the wrong side and a transposed Q, which no test of the law of the rows does.
  */
 #include "support.h"
-#include "support_qr.h"
 
 #include "haar.h"
+#include "oracle.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,6 +16,13 @@
 static const uint32_t dims[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 64, 96, 255, 256};
 #define DIMS       (int)(sizeof dims / sizeof *dims)
 #define MANY_SIGNS 7 /* from here on, d >= 15, all signs are not right by chance */
+
+/* Freed by the caller. */
+static double *block_normals(uint64_t seed, uint32_t set, uint32_t block, uint32_t dim) {
+    double *normals = test_alloc((size_t)dim * dim, sizeof *normals);
+    verify_block_normals(seed, set, block, dim, normals);
+    return normals;
+}
 
 static void orthogonalise(double *rows, uint32_t count, uint32_t dim, double length) {
     void *scratch = test_alloc(1, clfavor_haar_scratch(dim));
@@ -51,9 +58,9 @@ static double distance(const double *a, const double *b, uint32_t dim, double co
 START_TEST(equals_gram_schmidt) {
     uint32_t dim = dims[_i];
     for (uint32_t block = 0; block < (dim < 100 ? 20 : 1); ++block) {
-        double *normals = qr_block_normals(SEED, 0, block, dim);
+        double *normals = block_normals(SEED, 0, block, dim);
         double *oracle = copy(normals, dim), *own = copy(normals, dim);
-        double condition = qr_gram_schmidt(oracle, dim);
+        double condition = verify_gram_schmidt(oracle, dim);
         orthogonalise(own, dim, dim, 0);
         ck_assert_double_le(distance(own, oracle, dim, condition), 1);
         free(normals);
@@ -77,8 +84,8 @@ START_TEST(projection_is_gram_schmidt_of_its_normals) {
     const double *w = clfavor_projection_data(projection);
     for (uint32_t set = 0; set < SETS; ++set)
         for (uint32_t block = 0; block < BLOCKS; ++block, w += D * D) {
-            double *oracle = qr_block_normals(desc.seed, set, block, D);
-            double condition = qr_gram_schmidt(oracle, D);
+            double *oracle = block_normals(desc.seed, set, block, D);
+            double condition = verify_gram_schmidt(oracle, D);
             ck_assert_double_le(distance(w, oracle, D, condition), 1);
             free(oracle);
         }
@@ -89,10 +96,10 @@ END_TEST
 /* The mistakes that the oracle is there for. */
 START_TEST(oracle_sees_wrong_signs_and_a_transpose) {
     uint32_t dim = dims[_i];
-    double *normals = qr_block_normals(SEED, 0, 0, dim);
+    double *normals = block_normals(SEED, 0, 0, dim);
     double *oracle = copy(normals, dim), *unfixed = copy(normals, dim);
-    double condition = qr_gram_schmidt(oracle, dim);
-    qr_without_sign_fix(unfixed, dim);
+    double condition = verify_gram_schmidt(oracle, dim);
+    ck_assert(verify_qr_without_sign_fix(unfixed, dim));
     ck_assert_double_gt(distance(unfixed, oracle, dim, condition), 1e3);
     /* Apart from the signs it is the same. */
     for (size_t i = 0; i < (size_t)dim * dim; ++i)
@@ -119,7 +126,7 @@ END_TEST
 START_TEST(rows_are_orthonormal) {
     uint32_t dim = dims[_i];
     double bound = dim * (dim + 10) * DBL_EPSILON;
-    double *rows = qr_block_normals(SEED, 3, 1, dim);
+    double *rows = block_normals(SEED, 3, 1, dim);
     orthogonalise(rows, dim, dim, 1);
     for (uint32_t i = 0; i < dim; ++i)
         for (uint32_t j = 0; j <= i; ++j) {
@@ -134,7 +141,7 @@ END_TEST
 
 START_TEST(row_depends_on_those_before_only) {
     uint32_t dim = dims[_i];
-    double *normals = qr_block_normals(SEED, 0, 0, dim), *whole = copy(normals, dim);
+    double *normals = block_normals(SEED, 0, 0, dim), *whole = copy(normals, dim);
     orthogonalise(whole, dim, dim, 0);
     for (uint32_t count = 1; count < dim; count += 1 + dim / 9) {
         double *part = copy(normals, dim);

@@ -26,7 +26,7 @@ static void release(void *memory) {
 
 static void size_up(verify_job *job, const verify_options *options, double share) {
     static const double rhos[] = {0.1, 0.03, 0.01};
-    static const uint32_t most[] = {24, 600, 6000};
+    static const uint32_t most[] = {24, 200, 3000};
     figure_data *data = job->data;
     for (size_t i = 0; i < MAPS; ++i) {
         verify_scenario *s = &data->scenarios[i];

@@ -50,7 +50,7 @@ static double fourth_moment(const double *x, const double *y, const double *coun
 }
 
 static void size_up(verify_job *job, const verify_options *options, double share) {
-    static const double trials[] = {50000.0, 2.5e6, 4e7};
+    static const double trials[] = {50000.0, 5e5, 1e7};
     numerator_data *data = job->data;
     const verify_pool *pool = data->pool;
     uint32_t d = pool->dim;

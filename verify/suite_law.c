@@ -260,7 +260,7 @@ static void size_up(verify_job *job, const verify_options *options, double share
     const law_data *data = job->data;
     const verify_pool *pool = data->pool;
     job->blocks = verify_pool_blocks(pool, options, 16.0 * factors[options->level] * pool->trials);
-    job->cost = (double)pool->trials * pool->m * pool->dim * 4e-5;
+    job->cost = 1.0 + (double)pool->trials * pool->m * pool->dim * 2e-6;
 }
 
 static double normal_law(double x, double unused) {

@@ -66,14 +66,17 @@ static verify_scenario *add(mean_data *data, verify_run *run, const char *label,
 }
 
 /* What |x + y|^2 (|x - y|^2 for cosines) may be at a level: where the samples stay feasible (theory section 3); less
- * where only a bound of the variance is known, and at the quick level in all scenarios but the first. */
+ * where only a bound of the variance is known, and, unless the night is there for it, in all scenarios but the
+ * first. */
 static size_t sizes_of(const mean_data *data, verify_level level, double sizes[2]) {
     double largest = level == VERIFY_NIGHTLY ? 2.0 : 1.0;
-    if (data->pool->dim >= 64 && level != VERIFY_FULL)
+    if (data->pool->dim >= 64 || (level != VERIFY_NIGHTLY && data->pool->dim == 16))
+        largest /= 2.0;
+    if (data->e.map == CLFAVOR_MAP_TRIG_PHASE)
         largest /= 2.0;
     if (data->e.fitted.tq)
-        largest /= 4.0;
-    if (level == VERIFY_QUICK && data->count)
+        largest /= data->pool->kind == CLFAVOR_PROJECTION_IID ? 4.0 : 8.0;
+    if (level != VERIFY_NIGHTLY && data->count)
         largest /= 2.0;
     sizes[0] = largest / 4.0;
     sizes[1] = largest;
@@ -119,7 +122,7 @@ static void one_key_relu(mean_data *data, verify_run *run, const char *label, do
     size_t angles = d <= 6 ? 3u : d < 64 ? 2u : 1u, i = 0;
     if (level == VERIFY_NIGHTLY)
         ++angles;
-    else if (level == VERIFY_QUICK)
+    else
         angles = features ? 1u : d <= 6 ? 2u : 0u; /* 90 degrees need 10 million rows */
     verify_scenario *s = angles ? add(data, run, label, (uint32_t)(2 * angles), 1, 1, 2 * angles) : NULL;
     if (!s)
@@ -146,8 +149,9 @@ static void one_key_relu(mean_data *data, verify_run *run, const char *label, do
         }
 }
 
-/* The distinct keys of the scenarios with several: norms from 0.1 to 1.6, all near one axis (exactly on it for relu,
- * whose joint moments are known there only); the query at -0.7 (0.7 for cosines) keeps every s (D2) below 0.9. */
+/* The distinct keys of the scenarios with several: norms from 0.1 to 1.2, all near one axis (exactly on it for relu,
+ * whose joint moments are known there only); the query at -0.5 (0.5 for cosines) keeps every s (D2) near or below
+ * 0.5. */
 enum { KEYS = 6 };
 static void several(const mean_data *data, verify_scenario *s, bool falling) {
     uint32_t d = data->pool->dim;
@@ -157,7 +161,7 @@ static void several(const mean_data *data, verify_scenario *s, bool falling) {
     for (uint32_t j = 0; j < KEYS; ++j) {
         at_angle(axis, j % 2 ? ONES : MIXED, relu ? 0.0 : 0.25, d, y);
         for (uint32_t l = 0; l < d; ++l)
-            y[l] *= 0.1 + 0.3 * j;
+            y[l] *= 0.1 + 0.22 * j;
         verify_scenario_key(s, j, y);
     }
     for (uint32_t t = 0; t < s->n_k; ++t) { /* sorted by norm; first and last are the extremes */
@@ -175,7 +179,7 @@ static void several_query(const mean_data *data, verify_scenario *s, uint32_t i,
     unit(KEY_MIXED, d, axis);
     at_angle(axis, which ? MIXED : ONES, which ? 0.3 : 0.1, d, x);
     for (uint32_t l = 0; l < d; ++l)
-        x[l] *= cosine || relu ? 0.7 : -0.7;
+        x[l] *= cosine || relu ? 0.5 : -0.5;
     verify_scenario_query(s, i, x);
 }
 
@@ -305,12 +309,12 @@ static void add_job(verify_run *run, const verify_pool *pool, enum verify_estima
     if (!relu)
         single(data, run, "far key", 2.5, 1, false);
     if (pool->dim == 6 && !fixed) {
-        if (id == VERIFY_POSITIVE || id == VERIFY_TRIG || id == VERIFY_RELU || run->options.level != VERIFY_QUICK)
+        if (id == VERIFY_POSITIVE || id == VERIFY_TRIG || id == VERIFY_RELU || run->options.level == VERIFY_NIGHTLY)
             single(data, run, "features, near key", 0.5, 1, true);
         if (id != VERIFY_SDERF && id != VERIFY_GAUSSIAN)
             many_keys(data, run);
     }
-    if (!fixed && (run->options.level != VERIFY_QUICK || !relu))
+    if (!fixed && (run->options.level == VERIFY_NIGHTLY || !relu))
         single(data, run, pool->dim == 6 ? "m=112, near key" : "4 m, near key", 0.5, 4, false);
     verify_job job = {.suite = "mean",
                       .text = "E sign exp(lse) = sum_j K_ij",
@@ -340,10 +344,11 @@ void verify_suite_mean(verify_run *run) {
                 continue;
             for (int id = 0; id < VERIFY_ESTIMANDS; ++id) {
                 bool fitted = id == VERIFY_OPRF || id == VERIFY_SDERF, cosine = id == VERIFY_TRIG_PHASE;
-                /* quick: what needs one more program only at d = 6 */
-                bool skipped = run->options.level == VERIFY_QUICK &&
+                /* what needs one more program only at d = 6, unless nightly */
+                bool skipped = run->options.level != VERIFY_NIGHTLY &&
                                ((dims[i] == 64 && id != VERIFY_POSITIVE && id != VERIFY_HYPERBOLIC) ||
-                                (dims[i] == 16 && (cosine || fitted || (fixed && id == VERIFY_RELU))));
+                                (dims[i] == 16 && (cosine || fitted)) ||
+                                (fixed && (cosine || id == VERIFY_RELU))); /* which it does not bias more */
                 if (!skipped && !(fixed && fitted))
                     add_job(run, verify_pool_standard(run, dims[i], kinds[k]), (enum verify_estimand_id)id);
             }

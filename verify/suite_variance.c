@@ -149,7 +149,7 @@ static square_data *new_data(verify_run *run, const verify_pool *pool, enum veri
 
 static void add_octaves(verify_run *run, const verify_pool *pool, enum verify_estimand_id id) {
     static const double rhos[] = {0.05, 0.015, 0.005};
-    static const double sizes[] = {62.0, 1500.0, 12000.0}; /* blocks of 8 draws of 16,384 rows at the size of quick */
+    static const double sizes[] = {62.0, 200.0, 6000.0}; /* blocks of 8 draws of 16,384 rows at the size of quick */
     square_data *data = new_data(run, pool, id);
     if (!data)
         return;
@@ -193,7 +193,7 @@ static void judge_blocks(verify_run *run, const verify_job *job, const double *c
 
 static void add_blocks(verify_run *run, const verify_pool *pool, enum verify_estimand_id id) {
     static const double rhos[] = {0.05, 0.01, 0.0025};
-    static const uint32_t most[] = {12, 300, 2500};
+    static const uint32_t most[] = {12, 60, 1500};
     square_data *data = new_data(run, pool, id);
     if (!data)
         return;
