@@ -228,7 +228,8 @@ static json_t *report(const run *r) {
 static int work(run *r) {
     const options *o = &r->options;
     int status;
-    if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)) || (status = create_outputs(r)))
+    if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)) ||
+        (status = create_outputs(r)))
         return status;
     print_notes(r);
     if ((status = prepare(r)) || (status = execute(r)) || (status = write_outputs(r)))

@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
             return cli_error(CLI_USAGE,
                              "'%s' belongs to a later stage of clfavor; this one has devices, run, features and verify",
                              name);
-    return cli_error(CLI_USAGE, "expected a subcommand (devices, run, features or verify), got %s%s%s; see `clfavor --help`",
+    return cli_error(CLI_USAGE,
+                     "expected a subcommand (devices, run, features or verify), got %s%s%s; see `clfavor --help`",
                      *name ? "'" : "nothing", name, *name ? "'" : "");
 }

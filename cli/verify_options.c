@@ -167,6 +167,7 @@ static int take(verify_arguments *a, int key, char *text, struct argp_state *sta
 #undef TEXT
 #undef FLAG
     case KEY_LEVEL:
+        a->level_given = true;
         return parse_level(text, &a->level);
     case KEY_SUITE:
         return append(&a->selection, &a->selection_count, text);
@@ -211,7 +212,7 @@ static int check(const verify_arguments *a) {
     if (a->causal && !own)
         return cli_error(CLI_USAGE, "verify: --causal belongs to --q and --k; the suites check both kinds");
     if (own && (a->shards || a->resume_count || a->mutants || a->calibrate || a->list || a->selection_count ||
-                a->junit || a->report))
+                a->junit || a->report || a->level_given || a->alpha > 0.0 || a->workers))
         return cli_error(CLI_USAGE, "verify: --q and --k answer for your own data; of the options for suites only "
                                     "--seed, --json, --class and --device go with them");
     if (a->shards > 1 && !a->resume_count)

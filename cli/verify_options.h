@@ -18,7 +18,7 @@ typedef struct verify_arguments {
     const char *q, *k, *v; /* a user's own data */
     const char *device;
     clfavor_device_class device_class;
-    bool seed_given, seed_random, list, mutants, causal;
+    bool level_given, seed_given, seed_random, list, mutants, causal;
     const char *mutant; /* the variant only: one mutant, by name */
 } verify_arguments;
 

@@ -46,7 +46,7 @@ static expected expect(const verify_target *t) {
         e.value[VARIANCE + place] = verify_variance(&m, t->kind, t->dim, rows_of(place, t->dim), &exact);
         e.value[SQUARE + place] = verify_square_variance(&m, t->kind, t->dim, rows_of(place, t->dim));
         e.bound[VARIANCE + place] = !exact;
-        e.bound[SQUARE + place] = t->kind != CLFAVOR_PROJECTION_IID && t->dim > 1;
+        e.bound[SQUARE + place] = t->kind != CLFAVOR_PROJECTION_IID && t->dim > 1 && isnan(m.square);
     }
     return e;
 }

@@ -177,7 +177,7 @@ static double variance_by_pairs(const verify_moments *m, uint32_t dim, uint32_t 
 
 START_TEST(variance_counts_pairs) {
     static const uint32_t dims[] = {1, 2, 5, 6};
-    verify_moments m = {.mean = 1.5, .second = 3, .pair = 2, .fourth = 7};
+    verify_moments m = {.mean = 1.5, .second = 3, .pair = 2, .fourth = 7, .square = NAN};
     uint32_t d = dims[_i];
     for (uint32_t rows = 1; rows <= 3 * d + 2; ++rows) {
         int exact = 7;
@@ -219,7 +219,7 @@ static double square_variance(double share, const double *weights, int blocks) {
  * a bound, off by 3 sigma^4 times the sum of the weights' fourth powers. */
 START_TEST(variance_of_squares) {
     const double p = 0.2, q = p * (1 - p);
-    verify_moments m = {.mean = p, .second = p, .pair = p, .fourth = q * (1 - 3 * q)};
+    verify_moments m = {.mean = p, .second = p, .pair = p, .fourth = q * (1 - 3 * q), .square = NAN};
     for (uint32_t rows = 1; rows <= 10; ++rows) {
         double weights[10], fourth = 0;
         int blocks = 0;

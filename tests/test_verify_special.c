@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "blocks.h"
 #include "special.h"
 
 static const double PI = 3.141592653589793;
@@ -189,6 +190,27 @@ START_TEST(relu_of_two_rows) {
 }
 END_TEST
 
+/* One row: the moments of a lognormal, and of cosh and cos through it. Sums of more rows are sampled in
+ * test_verify_moments. */
+START_TEST(fourth_moment_of_one_row) {
+    for (double square = 0.25; square <= 1; square *= 2)
+        for (int f = VERIFY_EXP; f <= VERIFY_COS; ++f) {
+            double s = f == VERIFY_COS ? -square : square, one = exp(s / 2), two = exp(2 * s), three = exp(4.5 * s);
+            double four = exp(8 * s);
+            if (f != VERIFY_EXP) {
+                four = (four + 4 * two + 3) / 8;
+                three = (three + 3 * one) / 4;
+                two = (two + 1) / 2;
+            }
+            double central = four - 4 * one * three + 6 * one * one * two - 3 * pow(one, 4);
+            for (uint32_t d = 2; d <= 16; d *= 2)
+                check_close(verify_block_fourth((verify_function)f, d, 1, square), central, 1e-11 * four, "fourth",
+                            square);
+            ck_assert_double_gt(fabs(verify_block_fourth((verify_function)f, 4, 2, square) - central), 0.1 * central);
+        }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("verify_special");
     TCase *tcase = tcase_create("verify_special");
@@ -201,6 +223,7 @@ int main(void) {
     tcase_add_loop_test(tcase, pair_of_small_vectors, 0, DIMS);
     tcase_add_test(tcase, relu_of_one_row);
     tcase_add_loop_test(tcase, relu_of_two_rows, 0, DIMS);
+    tcase_add_test(tcase, fourth_moment_of_one_row);
     suite_add_tcase(suite, tcase);
     return test_main(suite);
 }

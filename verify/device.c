@@ -71,7 +71,7 @@ static verify_weights_entry *make_room(verify_worker *worker, double bytes) {
             else if (!oldest || entry->used < oldest->used)
                 oldest = entry;
         }
-        if (empty && (total <= WEIGHTS_BYTES || !oldest))
+        if (!oldest || (empty && total <= WEIGHTS_BYTES)) /* without an oldest one all places are empty */
             return empty;
         clfavor_weights_destroy(oldest->weights);
         *oldest = (verify_weights_entry){0};

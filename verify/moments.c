@@ -116,6 +116,12 @@ static verify_moments exponential_maps(const verify_target *t) {
         }
     }
     m.fourth = row_fourth(t, m.mean, f.v[0]);
+    m.square = NAN;
+    if (!isnan(m.fourth) && t->map != CLFAVOR_MAP_TRIG_PHASE) {
+        m.factor = f.p[0];
+        m.square = dot(f.v[0], f.v[0], t->dim);
+        m.function = is_cosine(t->map) ? VERIFY_COS : t->map == CLFAVOR_MAP_HYPERBOLIC ? VERIFY_COSH : VERIFY_EXP;
+    }
     return m;
 }
 
@@ -131,7 +137,8 @@ static verify_moments relu(const verify_target *t) {
         .mean = norm * verify_relu_mean(theta),
         .second = norm * norm * verify_relu_square(theta) * (is_fixed ? d / (d + 2.0) : 1.0),
         .pair = t->kind == CLFAVOR_PROJECTION_IID || t->dim < 3 ? NAN : norm * norm * verify_relu_pair(t->dim, theta),
-        .fourth = NAN};
+        .fourth = NAN,
+        .square = NAN};
 }
 
 static void transform(const double *matrix, const double *from, const double *offset, uint32_t dim, double *to) {
@@ -156,7 +163,7 @@ static verify_moments exponential(const verify_target *t) {
     int isotropic = !fit->tq && !fit->tk;
     for (uint32_t l = 1; l < d; ++l)
         isotropic &= fit->a[l] == fit->a[0];
-    verify_moments m = {.fourth = NAN};
+    verify_moments m = {.fourth = NAN, .square = NAN};
     for (uint32_t j = 0; j < t->keys; ++j) {
         const double *y = t->y + (size_t)j * d;
         transform(fit->tk, y, fit->ybar, d, y1);
@@ -218,8 +225,18 @@ double verify_square_variance(const verify_moments *moments, clfavor_projection_
     if (kind == CLFAVOR_PROJECTION_IID || dim == 1)
         return (moments->fourth - 3.0 * one * one) / pow(n, 3.0) + 2.0 * one * one / (n * n);
     double full = floor(n / d), rest = n - full * d, variance = verify_variance(moments, kind, dim, m, NULL);
-    double share = full * pow(d / n, 4.0) + pow(rest / n, 4.0);
-    /* fourth moment of a sum of independent block sums: sum of their fourth moments, each at most share * row's, plus 3
-     * sum of products of their variances, at most 3 variance^2 */
-    return share * moments->fourth + 2.0 * variance * variance;
+    if (isnan(moments->square)) {
+        /* fourth moment of a sum of independent block sums: sum of their fourth moments, each at most share * row's,
+         * plus 3 sum of products of their variances, at most 3 variance^2 */
+        double share = full * pow(d / n, 4.0) + pow(rest / n, 4.0);
+        return share * moments->fourth + 2.0 * variance * variance;
+    }
+    /* E (sum of independent blocks)^4 = sum (fourth - 3 variance^2) + 3 (sum of variances)^2 */
+    double pair = moments->pair - moments->mean * moments->mean, scale = pow(moments->factor, 4.0), sum = 0.0;
+    double whole = d * one + d * (d - 1.0) * pair, part = rest * one + rest * (rest - 1.0) * pair;
+    if (full > 0.0)
+        sum += full * (scale * verify_block_fourth(moments->function, dim, dim, moments->square) - 3.0 * whole * whole);
+    if (rest > 0.0)
+        sum += scale * verify_block_fourth(moments->function, dim, (uint32_t)rest, moments->square) - 3.0 * part * part;
+    return sum / pow(n, 4.0) + 2.0 * variance * variance;
 }

@@ -5,6 +5,8 @@
 
 #include <clfavor/clfavor.h>
 
+#include "blocks.h"
+
 #define VERIFY_MAX_DIM  64u /* of what is verified */
 #define VERIFY_MAX_KEYS 8u  /* distinct keys */
 
@@ -33,6 +35,9 @@ typedef struct verify_moments {
     double second; /* E X^2 */
     double pair;   /* E X1 X2 for two rows of one orthogonal block; NaN where no closed form is known */
     double fourth; /* E (X - mean)^4; NaN where unknown (several keys, relu, fixed norms, exponential) */
+    /* one key of a map X = factor f(w.v), f = exp, cosh or cos: what blocks' higher moments are made from; else NaN */
+    double factor, square; /* |v|^2 */
+    verify_function function;
 } verify_moments;
 
 /* Fixed norms: one key only; they have no closed mean for CLFAVOR_MAP_EXPONENTIAL, which must not be asked for. */
@@ -42,8 +47,8 @@ verify_moments verify_moments_of(const verify_target *target);
  * holds for any dependence inside a block, Var(block mean) <= Var(row). *exact says which (may be NULL). */
 double verify_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m,
                        int *exact);
-/* Variance, or an upper bound of it, of (mean of m rows - E)^2; NaN where the fourth moment is unknown. Exact for
- * independent rows: (V/m)^2 (2 + excess kurtosis / m). For blocks by E(block mean - E)^4 <= E(row - E)^4. */
+/* Variance of (mean of m rows - E)^2; NaN where the fourth moment is unknown. Independent rows: (V/m)^2 (2 + excess
+ * kurtosis / m). Blocks: their own fourth moments; trig-phase: the bound E(block mean - E)^4 <= E(row - E)^4. */
 double verify_square_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m);
 
 #endif

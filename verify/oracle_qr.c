@@ -42,9 +42,10 @@ static double condition(const long double *r, uint32_t dim, long double frobeniu
 
 double verify_gram_schmidt(double *rows, uint32_t dim) {
     const size_t count = (size_t)dim * dim;
-    long double *q = calloc(3 * count, sizeof *q), *r = q + count, frobenius2 = 0;
+    long double *q = calloc(3 * count, sizeof *q), frobenius2 = 0;
     if (!q)
         return NAN;
+    long double *r = q + count;
     for (uint32_t i = 0; i < dim; ++i) {
         long double *qi = q + (size_t)i * dim;
         for (uint32_t l = 0; l < dim; ++l)
@@ -84,9 +85,10 @@ static void reflect(const double *v, double *x, uint32_t dim) {
 
 bool verify_qr_without_sign_fix(double *rows, uint32_t dim) {
     const size_t count = (size_t)dim * dim;
-    double *v = calloc(count + dim, sizeof *v), *lengths = v + count;
+    double *v = calloc(count + dim, sizeof *v);
     if (!v)
         return false;
+    double *lengths = v + count;
     for (uint32_t i = 0; i < dim; ++i) {
         double *x = rows + (size_t)i * dim, *vi = v + (size_t)i * dim, tail = 0;
         for (uint32_t l = 0; l < dim; ++l)

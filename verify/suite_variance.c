@@ -207,7 +207,7 @@ static void add_blocks(verify_run *run, const verify_pool *pool, enum verify_est
     }
     verify_job job = {.suite = "variance",
                       .text = "MSE(m) of orthogonal blocks with a part of a block",
-                      .method = "Catoni on squared errors, bound of their variance",
+                      .method = "Catoni on squared errors, exact variance",
                       .group = &pool->group,
                       .data = data,
                       .size_up = size_up,

@@ -111,8 +111,10 @@ static void read_field(mutant *m, const char *text, int line) {
         const char *key;
         char *to;
         size_t size;
-    } fields[] = {{"suite: ", m->suite, sizeof m->suite}, {"class: ", m->class_name, sizeof m->class_name},
-                  {"file: ", m->file, sizeof m->file},    {"text: ", m->text, sizeof m->text},
+    } fields[] = {{"suite: ", m->suite, sizeof m->suite},
+                  {"class: ", m->class_name, sizeof m->class_name},
+                  {"file: ", m->file, sizeof m->file},
+                  {"text: ", m->text, sizeof m->text},
                   {"kind: ", m->kind, sizeof m->kind}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; ++i)
         if (strncmp(text, fields[i].key, strlen(fields[i].key)) == 0) {
@@ -259,8 +261,8 @@ static void write_all(const char *out) {
     for (size_t i = 0; i < mutant_count; ++i) {
         const mutant *m = &mutants[i];
         const char *kernel = strncmp(m->file, "kernels/", 8) == 0 ? m->from : "";
-        const char *texts[] = {m->name, m->suite, *m->class_name ? m->class_name : "auto", m->file, m->text, kernel,
-                               *kernel ? m->to : ""};
+        const char *texts[] = {
+            m->name, m->suite, *m->class_name ? m->class_name : "auto", m->file, m->text, kernel, *kernel ? m->to : ""};
         fputs("    {", file);
         for (size_t t = 0; t < sizeof texts / sizeof *texts; ++t) {
             write_string(file, texts[t]);
