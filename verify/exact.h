@@ -11,7 +11,8 @@ typedef struct verify_exact_value {
 } verify_exact_value;
 
 struct verify_exact {
-    const char *name, *text;
+    const char *name; /* of the job; read when it is added */
+    const char *text;
     size_t count;
     const char *const *labels; /* [count] */
     double cost;
@@ -20,7 +21,7 @@ struct verify_exact {
     bool causal;
 };
 
-/* exact: static or living as long as the run. */
+/* Copied, but for the labels, which are static. */
 void verify_add_exact(verify_run *run, const verify_exact *exact);
 
 /* exact_numbers.c, exact_kernels.c, exact_rules.c */

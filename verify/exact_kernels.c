@@ -279,39 +279,30 @@ static bool bits(verify_worker *worker, const verify_exact *exact, verify_exact_
 
 static const char *const map_names[] = {"positive", "hyperbolic", "trig", "trig-phase", "gaussian", "relu", "elu"};
 
+static void add(verify_run *run, const char *kind, int map, bool causal) {
+    char name[48];
+    bool is_bits = strcmp(kind, "injected") != 0;
+    snprintf(name, sizeof name, "%s/%s%s", kind, map_names[map], causal && !is_bits ? "/causal" : "");
+    verify_exact exact = {.name = name,
+                          .text = !is_bits ? "injected W against double"
+                                  : causal ? "later tokens change no bit of earlier rows"
+                                           : "another head changes no bit",
+                          .count = is_bits ? KINDS : CASES * 3,
+                          .labels = is_bits ? bits_labels : injected_labels,
+                          .cost = is_bits ? 20.0 : 100.0,
+                          .run = is_bits ? bits : injected,
+                          .map = (clfavor_map)map,
+                          .causal = causal};
+    verify_add_exact(run, &exact);
+}
+
 void verify_exact_kernels(verify_run *run) {
-    static verify_exact jobs[32]; /* filled alike by every run */
-    static char names[32][40];
-    size_t count = 0;
     for (int map = 0; map <= CLFAVOR_MAP_ELU; ++map)
         for (int causal = 0; causal < 2; ++causal) {
             if (map == CLFAVOR_MAP_ELU && causal && run->options.level == VERIFY_QUICK)
                 continue; /* a program of its own for a map that has no chance in it */
-            snprintf(names[count], sizeof *names, "injected/%s%s", map_names[map], causal ? "/causal" : "");
-            jobs[count] = (verify_exact){names[count],
-                                         "injected W against double",
-                                         CASES * 3,
-                                         injected_labels,
-                                         100.0,
-                                         injected,
-                                         (clfavor_map)map,
-                                         causal};
-            ++count;
-            bool is_one = map == CLFAVOR_MAP_POSITIVE || map == CLFAVOR_MAP_TRIG || map == CLFAVOR_MAP_RELU;
-            if (!is_one)
-                continue;
-            snprintf(names[count], sizeof *names, "%s/%s", causal ? "prefix" : "neighbours", map_names[map]);
-            jobs[count] =
-                (verify_exact){names[count],
-                               causal ? "later tokens change no bit of earlier rows" : "another head changes no bit",
-                               KINDS,
-                               bits_labels,
-                               20.0,
-                               bits,
-                               (clfavor_map)map,
-                               causal};
-            ++count;
+            add(run, "injected", map, causal);
+            if (map == CLFAVOR_MAP_POSITIVE || map == CLFAVOR_MAP_TRIG || map == CLFAVOR_MAP_RELU)
+                add(run, causal ? "prefix" : "neighbours", map, causal);
         }
-    for (size_t i = 0; i < count; ++i)
-        verify_add_exact(run, &jobs[i]);
 }

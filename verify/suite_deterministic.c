@@ -1,4 +1,4 @@
-#include <string.h>
+#include <stdlib.h>
 
 #include "exact.h"
 
@@ -22,10 +22,10 @@ static void judge(verify_run *run, const verify_job *job, const double *const *r
 }
 
 void verify_add_exact(verify_run *run, const verify_exact *exact) {
-    union { /* jobs' data are not const, since most are freed; these are not */
-        const verify_exact *from;
-        void *to;
-    } data = {exact};
+    verify_exact *own = verify_new(run, 1, sizeof *own);
+    if (!own)
+        return;
+    *own = *exact;
     verify_job job = {.suite = "deterministic",
                       .text = exact->text,
                       .method = "bounds of rounding",
@@ -33,9 +33,10 @@ void verify_add_exact(verify_run *run, const verify_exact *exact) {
                       .blocks = 1,
                       .size = exact->count * sizeof(verify_exact_value) / sizeof(double),
                       .cost = exact->cost,
-                      .data = data.to,
+                      .data = own,
                       .work = work,
-                      .judge = judge};
+                      .judge = judge,
+                      .release = free};
     snprintf(job.name, sizeof job.name, "%s", exact->name);
     verify_add_job(run, &job);
 }

@@ -6,51 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "binned.h"
 #include "laws.h"
+#include "lognormal.h"
 #include "scenario.h"
 
-#define BINS        64u
 #define GRAM_TRIALS 16u /* of a block: without chance, so a few do */
-
-typedef double (*cdf_fn)(double x, double parameter);
-
-/* A law in bins of about equal probability. */
-typedef struct binned {
-    double edge[BINS], cdf[BINS]; /* upper edges; the last is infinite */
-} binned;
-
-static void make_bins(binned *b, cdf_fn cdf, double parameter, double low, double high) {
-    for (size_t i = 0; i + 1 < BINS; ++i) {
-        double from = low, to = high, want = (double)(i + 1) / BINS;
-        for (int step = 0; step < 60; ++step) {
-            double middle = 0.5 * (from + to);
-            *(cdf(middle, parameter) < want ? &from : &to) = middle;
-        }
-        b->edge[i] = to;
-        b->cdf[i] = cdf(to, parameter);
-    }
-    b->edge[BINS - 1] = INFINITY;
-    b->cdf[BINS - 1] = 1.0;
-}
-
-/* A NaN goes nowhere, which the judge sees in the total. */
-static void count(const binned *b, double *counts, double x) {
-    size_t low = 0, high = BINS - 1;
-    if (isnan(x))
-        return;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (x <= b->edge[middle])
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    counts[low] += 1.0;
-}
 
 /* ------------------------------------------------------------------------------------------------- what is tested */
 
-/* Tests by DKW; each has BINS counts in the record. */
+/* Tests by DKW; each has VERIFY_BINS counts in the record. */
 enum {
     LENGTHS,        /* |row|^2 ~ chi2(d), all rows */
     BLOCK_SUMS,     /* sum of squares of a block ~ chi2(d^2): lengths in a block are independent */
@@ -83,13 +48,13 @@ static const char *const dkw_names[DKW_TESTS] = {"squared lengths",
                                                  "last row after a short first one",
                                                  "phases"};
 
-enum { SQUARES = DKW_TESTS * BINS, GRAM, REPEATS, NORMS, DIAGONAL };
+enum { SQUARES = DKW_TESTS * VERIFY_BINS, GRAM, REPEATS, NORMS, DIAGONAL };
 #define RECORD(dim) (DIAGONAL + 2u * (dim))
 /* [DKW counts][sum of squares][largest Gram entry][rows that repeat][largest error of fixed norms][sums of w_ii] */
 
 typedef struct law_data {
     const verify_pool *pool;
-    binned normal, chi2, block, beta, uniform;
+    verify_binned normal, chi2, block, beta, uniform;
     bool used[DKW_TESTS];
 } law_data;
 
@@ -100,7 +65,7 @@ static double inner(const double *a, const double *b, uint32_t dim) {
     return sum;
 }
 
-static const binned *law_of(const law_data *data, int test) {
+static const verify_binned *law_of(const law_data *data, int test) {
     switch (test) {
     case LENGTHS:
         return &data->chi2;
@@ -139,15 +104,15 @@ static void block_of(const law_data *data, const double *rows, double *record) {
         sum += inner(rows + (size_t)i * d, rows + (size_t)i * d, d);
         verify_add((verify_sum *)(void *)(record + DIAGONAL) + i, rows[(size_t)i * d + i]);
     }
-    count(&data->block, record + BLOCK_SUMS * BINS, sum);
-    count(&data->normal, record + FIRST_ENTRY * BINS, first[0]);
-    count(&data->normal, record + CORNER_ENTRY * BINS, first[d - 1]);
-    count(&data->normal, record + LAST_ENTRY * BINS, last[d - 1]);
-    count(&data->normal, record + LAST_FIRST * BINS, last[0]);
+    verify_binned_count(&data->block, record + BLOCK_SUMS * VERIFY_BINS, sum);
+    verify_binned_count(&data->normal, record + FIRST_ENTRY * VERIFY_BINS, first[0]);
+    verify_binned_count(&data->normal, record + CORNER_ENTRY * VERIFY_BINS, first[d - 1]);
+    verify_binned_count(&data->normal, record + LAST_ENTRY * VERIFY_BINS, last[d - 1]);
+    verify_binned_count(&data->normal, record + LAST_FIRST * VERIFY_BINS, last[0]);
     if (d > 1) {
-        count(&data->beta, record + DIRECTION * BINS, first[0] * first[0] / first2);
-        count(&data->beta, record + LAST_DIRECTION * BINS, last[0] * last[0] / last2);
-        count(&data->normal, record + (first2 > d ? AFTER_LONG : AFTER_SHORT) * BINS, last[0]);
+        verify_binned_count(&data->beta, record + DIRECTION * VERIFY_BINS, first[0] * first[0] / first2);
+        verify_binned_count(&data->beta, record + LAST_DIRECTION * VERIFY_BINS, last[0] * last[0] / last2);
+        verify_binned_count(&data->normal, record + (first2 > d ? AFTER_LONG : AFTER_SHORT) * VERIFY_BINS, last[0]);
     }
 }
 
@@ -169,7 +134,7 @@ static bool work(verify_worker *worker, const verify_job *job, void *drawn, uint
             double square = inner(row, row, d);
             record[SQUARES] += square;
             record[NORMS] = fmax(record[NORMS], fabs(sqrt(square / d) - 1.0));
-            count(&data->chi2, record + LENGTHS * BINS, square);
+            verify_binned_count(&data->chi2, record + LENGTHS * VERIFY_BINS, square);
             /* the same row again in the next block or the next draw */
             record[REPEATS] += r >= d && row[0] == row[-(ptrdiff_t)d * d] && d > 1;
             record[REPEATS] += t > 0 && row[0] == row[-(ptrdiff_t)m * d];
@@ -182,14 +147,16 @@ static bool work(verify_worker *worker, const verify_job *job, void *drawn, uint
                 gram_of(w + (size_t)r * d, m - r < d ? m - r : d, d, record);
         }
         if (m > d) {
-            count(&data->normal, record + BETWEEN_BLOCKS * BINS, normal_product(w, w + (size_t)d * d, d));
-            count(&data->normal, record + FIRST_TO_LAST * BINS, normal_product(last, w, d));
+            verify_binned_count(&data->normal, record + BETWEEN_BLOCKS * VERIFY_BINS,
+                                normal_product(w, w + (size_t)d * d, d));
+            verify_binned_count(&data->normal, record + FIRST_TO_LAST * VERIFY_BINS, normal_product(last, w, d));
         }
         if (t % 2)
-            count(&data->normal, record + BETWEEN_TRIALS * BINS, normal_product(w, w - (size_t)m * d, d));
+            verify_binned_count(&data->normal, record + BETWEEN_TRIALS * VERIFY_BINS,
+                                normal_product(w, w - (size_t)m * d, d));
     }
     for (size_t i = 0; i < (size_t)pool->trials * m; ++i)
-        count(&data->uniform, record + PHASES * BINS, phases[i]);
+        verify_binned_count(&data->uniform, record + PHASES * VERIFY_BINS, phases[i]);
     return true;
 }
 
@@ -207,18 +174,18 @@ static void judge(verify_run *run, const verify_job *job, const double *const *r
     const law_data *data = job->data;
     const verify_pool *pool = data->pool;
     uint32_t d = pool->dim, full_blocks = pool->m / d;
-    double counts[BINS], trials = (double)pool->trials * job->blocks, share = run->share;
+    double counts[VERIFY_BINS], trials = (double)pool->trials * job->blocks, share = run->share;
     bool fixed = pool->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
     for (int test = 0; test < DKW_TESTS; ++test) {
         double total = 0.0;
         memset(counts, 0, sizeof counts);
         for (uint32_t b = 0; b < job->blocks; ++b)
-            for (size_t i = 0; i < BINS; ++i) {
-                counts[i] += records[b][(size_t)test * BINS + i];
-                total += records[b][(size_t)test * BINS + i];
+            for (size_t i = 0; i < VERIFY_BINS; ++i) {
+                counts[i] += records[b][(size_t)test * VERIFY_BINS + i];
+                total += records[b][(size_t)test * VERIFY_BINS + i];
             }
         if (data->used[test])
-            emit(run, job, dkw_names[test], "DKW", verify_dkw_statistic(counts, law_of(data, test)->cdf, BINS),
+            emit(run, job, dkw_names[test], "DKW", verify_dkw_statistic(counts, law_of(data, test)->cdf, VERIFY_BINS),
                  verify_two_sided_threshold(share), share, total);
     }
     verify_sum squares = {0, 0}, repeats = {0, 0};
@@ -263,9 +230,25 @@ static void size_up(verify_job *job, const verify_options *options, double share
     job->cost = 1.0 + (double)pool->trials * pool->m * pool->dim * 2e-6;
 }
 
-static double normal_law(double x, double unused) {
-    (void)unused;
-    return verify_normal_cdf(x, 1.0);
+/* Fixed norms leave directions only. In one dimension all rows and places are the first, and have no direction. */
+static bool is_used(int test, const verify_pool *pool) {
+    switch (test) {
+    case DIRECTION:
+    case LAST_DIRECTION:
+        return pool->dim > 1;
+    case BLOCK_SUMS:
+    case CORNER_ENTRY:
+    case LAST_ENTRY:
+    case LAST_FIRST:
+    case AFTER_LONG:
+    case AFTER_SHORT:
+        return pool->dim > 1 && pool->kind != CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
+    case BETWEEN_BLOCKS:
+    case FIRST_TO_LAST:
+        return pool->m > pool->dim && pool->kind != CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
+    default:
+        return pool->kind != CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
+    }
 }
 
 static void add_job(verify_run *run, const verify_pool *pool) {
@@ -275,12 +258,12 @@ static void add_job(verify_run *run, const verify_pool *pool) {
     uint32_t d = pool->dim;
     bool fixed = pool->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM, iid = pool->kind == CLFAVOR_PROJECTION_IID;
     data->pool = pool;
-    make_bins(&data->normal, normal_law, 1.0, -9.0, 9.0);
-    make_bins(&data->chi2, verify_chi2_cdf, d, 0.0, d + 40.0 * sqrt((double)d));
-    make_bins(&data->block, verify_chi2_cdf, (double)d * d, 0.0, (double)d * d + 40.0 * d);
+    verify_binned_make(&data->normal, verify_normal_cdf, 1.0, -9.0, 9.0);
+    verify_binned_make(&data->chi2, verify_chi2_cdf, d, 0.0, d + 40.0 * sqrt((double)d));
+    verify_binned_make(&data->block, verify_chi2_cdf, (double)d * d, 0.0, (double)d * d + 40.0 * d);
     if (d > 1)
-        make_bins(&data->beta, verify_first_squared_cdf, d, 0.0, 1.0);
-    make_bins(&data->uniform, verify_uniform_cdf, 2.0 * acos(-1.0), 0.0, 7.0);
+        verify_binned_make(&data->beta, verify_first_squared_cdf, d, 0.0, 1.0);
+    verify_binned_make(&data->uniform, verify_uniform_cdf, 2.0 * acos(-1.0), 0.0, 7.0);
     verify_job job = {.suite = "law",
                       .text = "lengths, entries, directions, independence, orthogonality and phases",
                       .method = "exact tests",
@@ -296,112 +279,10 @@ static void add_job(verify_run *run, const verify_pool *pool) {
         job.exact -= 1;
     job.tests = fixed ? 0 : 2;
     for (int test = 0; test < DKW_TESTS; ++test) {
-        bool by_direction = test == DIRECTION || test == LAST_DIRECTION;
-        data->used[test] = fixed ? (by_direction && d > 1)
-                                 : !((by_direction || test == AFTER_LONG || test == AFTER_SHORT) && d == 1) &&
-                                       !((test == BETWEEN_BLOCKS || test == FIRST_TO_LAST) && pool->m <= d);
+        data->used[test] = is_used(test, pool);
         job.tests += data->used[test];
     }
     snprintf(job.name, sizeof job.name, "%s", pool->name);
-    verify_add_job(run, &job);
-}
-
-/* ------------------------------------------------------------------------------------------------ the lognormal law */
-
-typedef struct lognormal_data {
-    const verify_pool *pool; /* m = 1 */
-    float q[6], k[6];
-    double mean, sigma;
-    binned law;
-} lognormal_data;
-
-/* log of the estimate with m = 1 is w.z - (|x|^2 + |y|^2)/2. */
-static bool lognormal_work(verify_worker *worker, const verify_job *job, void *drawn, uint32_t block, double *record) {
-    (void)block;
-    const lognormal_data *data = job->data;
-    uint32_t trials = data->pool->trials;
-    float *lse = verify_alloc(worker, trials, sizeof *lse);
-    verify_call call = {.map = CLFAVOR_MAP_POSITIVE,
-                        .m = 1,
-                        .dim = 6,
-                        .chunk = 32,
-                        .heads = trials,
-                        .n = 1,
-                        .shared = true,
-                        .q = data->q,
-                        .k = data->k,
-                        .lse = lse};
-    clfavor_estimator *e = lse ? verify_estimator(worker, CLFAVOR_MAP_POSITIVE, drawn, 0, 0.0) : NULL;
-    const clfavor_weights *weights = e ? verify_weights(worker, e) : NULL;
-    bool good = weights && verify_attention(worker, &call, weights);
-    for (uint32_t t = 0; good && t < trials; ++t)
-        count(&data->law, record, ((double)lse[t] - data->mean) / data->sigma);
-    clfavor_estimator_destroy(e);
-    free(lse);
-    return good;
-}
-
-static void lognormal_judge(verify_run *run, const verify_job *job, const double *const *records) {
-    const lognormal_data *data = job->data;
-    double counts[BINS] = {0}, x[BINS - 2], y[BINS - 2], truth[BINS - 2], total = 0.0;
-    for (uint32_t b = 0; b < job->blocks; ++b)
-        for (size_t i = 0; i < BINS; ++i)
-            total += records[b][i], counts[i] += records[b][i];
-    emit(run, job, "log of the estimate", "DKW", verify_dkw_statistic(counts, data->law.cdf, BINS),
-         verify_two_sided_threshold(run->share), run->share, total);
-    for (size_t i = 1; i + 1 < BINS; ++i) {
-        double low = data->law.edge[i - 1], high = data->law.edge[i], middle = 0.5 * (low + high);
-        x[i - 1] = data->mean + data->sigma * middle;
-        y[i - 1] = counts[i] / total / ((high - low) * data->sigma);
-        truth[i - 1] = exp(-middle * middle / 2.0) / (data->sigma * sqrt(2.0 * acos(-1.0)));
-    }
-    char *title = verify_format("Log of the estimate with one row, positive map, %s", data->pool->name);
-    verify_plot *plot =
-        verify_add_plot(run, job->suite, title, "log of the estimate", "density", false, false,
-                        "What the kernels give for one query, one key and one row of W, drawn anew each "
-                        "time, against the exact law: normal with mean -(|x|^2+|y|^2)/2 and variance "
-                        "|x+y|^2.");
-    verify_add_series(run, plot, "measured", VERIFY_BARS, BINS - 2, x, y, NULL, NULL);
-    verify_add_series(run, plot, "exact", VERIFY_THEORY, BINS - 2, x, truth, NULL, NULL);
-    free(title);
-}
-
-static void lognormal_size_up(verify_job *job, const verify_options *options, double share) {
-    (void)share;
-    static const double factors[] = {1.0, 12.5, 100.0};
-    const lognormal_data *data = job->data;
-    job->blocks = verify_pool_blocks(data->pool, options, 8.0 * factors[options->level] * data->pool->trials);
-    job->cost = data->pool->trials * 2e-3;
-}
-
-static void add_lognormal(verify_run *run, const verify_pool *pool) {
-    lognormal_data *data = pool ? verify_new(run, 1, sizeof *data) : NULL;
-    if (!data)
-        return;
-    data->pool = pool;
-    double z = 0.0, norms = 0.0, root = pow(6.0, 0.25);
-    for (int l = 0; l < 6; ++l) {
-        data->q[l] = 0.4F - 0.1F * (float)l;
-        data->k[l] = 0.3F + 0.15F * (float)l;
-        double x = (double)data->q[l] / root, y = (double)data->k[l] / root;
-        z += (x + y) * (x + y);
-        norms += x * x + y * y;
-    }
-    data->mean = -norms / 2.0;
-    data->sigma = sqrt(z);
-    make_bins(&data->law, normal_law, 1.0, -9.0, 9.0);
-    verify_job job = {.suite = "law",
-                      .text = "the estimate with one row is lognormal, through the kernels",
-                      .method = "DKW",
-                      .tests = 1,
-                      .size = BINS,
-                      .group = &pool->group,
-                      .data = data,
-                      .size_up = lognormal_size_up,
-                      .work = lognormal_work,
-                      .judge = lognormal_judge,
-                      .release = free};
-    snprintf(job.name, sizeof job.name, "lognormal/%s", pool->name);
     verify_add_job(run, &job);
 }
 
@@ -418,5 +299,5 @@ void verify_suite_law(verify_run *run) {
                 add_job(run, verify_pool_get(run, dims[i], kinds[k], 2 * dims[i] + dims[i] / 2, 2048));
         }
     for (size_t k = 0; k < 2; ++k)
-        add_lognormal(run, verify_pool_get(run, 6, kinds[k], 1, 4096));
+        verify_add_lognormal(run, verify_pool_get(run, 6, kinds[k], 1, 4096));
 }
