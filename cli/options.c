@@ -144,7 +144,7 @@ int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t 
     return CLI_OK;
 }
 
-static int parse_u32(const char *name, const char *text, uint32_t high, uint32_t *value) {
+int options_u32(const char *name, const char *text, uint32_t high, uint32_t *value) {
     uint64_t number = 0;
     int status = options_unsigned(name, text, 1, high, &number);
     *value = (uint32_t)number;
@@ -168,8 +168,7 @@ static int parse_scale(const char *text, double *value) {
     return CLI_OK;
 }
 
-/* The index of text in names, or -1 after saying what was expected. */
-static int parse_name(const char *name, const char *text, const char *expected, const char *const *names, int count) {
+int options_name(const char *name, const char *text, const char *expected, const char *const *names, int count) {
     for (int i = 0; i < count; ++i)
         if (strcmp(text, names[i]) == 0)
             return i;
@@ -182,15 +181,16 @@ static int parse_choice(options *o, int key, const char *text) {
     static const char *const roles[] = {"query", "key"};
     int found;
     if (key == KEY_MAP) {
-        found = parse_name("map", text, "positive, hyperbolic, trig, trig-phase, gaussian, relu or elu", map_names, 7);
+        found =
+            options_name("map", text, "positive, hyperbolic, trig, trig-phase, gaussian, relu or elu", map_names, 7);
         o->map = (clfavor_map)found;
         o->map_given = true;
     } else if (key == KEY_PROJECTION) {
-        found = parse_name("projection", text, "orthogonal, iid or orthogonal-fixed-norm", kinds, 3);
+        found = options_name("projection", text, "orthogonal, iid or orthogonal-fixed-norm", kinds, 3);
         o->projection = (clfavor_projection_kind)found;
         o->projection_given = true;
     } else {
-        found = parse_name("role", text, "query or key", roles, 2);
+        found = options_name("role", text, "query or key", roles, 2);
         o->role = found == 0 ? ROLE_QUERY : ROLE_KEY;
     }
     return found < 0 ? CLI_USAGE : CLI_OK;
@@ -247,18 +247,18 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
     case KEY_ROLE:
         return parse_choice(o, key, arg);
     case KEY_FEATURES:
-        return parse_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
+        return options_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
     case KEY_SEED:
         o->seed_given = true;
         return options_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
     case KEY_SCALE:
         return parse_scale(arg, &o->scale);
     case KEY_CHUNK:
-        return parse_u32("chunk", arg, UINT32_MAX, &o->chunk);
+        return options_u32("chunk", arg, UINT32_MAX, &o->chunk);
     case KEY_PIECES:
-        return parse_u32("pieces", arg, UINT32_MAX, &o->pieces);
+        return options_u32("pieces", arg, UINT32_MAX, &o->pieces);
     case KEY_REPEAT:
-        return parse_u32("repeat", arg, 1000000, &o->repeat);
+        return options_u32("repeat", arg, 1000000, &o->repeat);
     case KEY_COMPARE_ROWS:
         o->compare = true;
         return parse_rows(arg, &o->compare_rows);

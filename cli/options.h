@@ -48,5 +48,9 @@ int options_refuse_word(const char *command, const struct argp_option *entry, co
 int options_help(const struct argp_state *state);
 /* Reads a whole number; says what was expected. */
 int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value);
+/* The same from 1 to high. */
+int options_u32(const char *name, const char *text, uint32_t high, uint32_t *value);
+/* The index of text in names, or -1 after saying what was expected. */
+int options_name(const char *name, const char *text, const char *expected, const char *const *names, int count);
 
 #endif

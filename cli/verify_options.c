@@ -81,12 +81,11 @@ static int parse_alpha(const char *text, double *alpha) {
 }
 
 static int parse_level(const char *text, verify_level *level) {
-    for (int i = 0; i < 3; ++i)
-        if (strcmp(text, verify_level_name((verify_level)i)) == 0) {
-            *level = (verify_level)i;
-            return CLI_OK;
-        }
-    return cli_error(CLI_USAGE, "--level expects quick, full or nightly, got '%s'", text);
+    const char *const levels[] = {verify_level_name(VERIFY_QUICK), verify_level_name(VERIFY_FULL),
+                                  verify_level_name(VERIFY_NIGHTLY)};
+    int found = options_name("level", text, "quick, full or nightly", levels, 3);
+    *level = (verify_level)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
 /* I of 1 .. N; 0 is the same part as N, for those who count from 0. */
@@ -108,13 +107,10 @@ static int parse_shard(const char *text, verify_arguments *a) {
 }
 
 static int parse_class(const char *text, clfavor_device_class *device_class) {
-    static const char *const names[] = {"auto", "cpu", "gpu"};
-    for (int i = 0; i < 3; ++i)
-        if (strcmp(text, names[i]) == 0) {
-            *device_class = (clfavor_device_class)i;
-            return CLI_OK;
-        }
-    return cli_error(CLI_USAGE, "--class expects cpu, gpu or auto, got '%s'", text);
+    static const char *const classes[] = {"auto", "cpu", "gpu"};
+    int found = options_name("class", text, "cpu, gpu or auto", classes, 3);
+    *device_class = (clfavor_device_class)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
 static int append(const char ***list, size_t *count, const char *text) {
@@ -124,13 +120,6 @@ static int append(const char ***list, size_t *count, const char *text) {
     *list = grown;
     grown[(*count)++] = text;
     return CLI_OK;
-}
-
-static int parse_u32(const char *name, const char *text, uint64_t high, uint32_t *value) {
-    uint64_t number = 0;
-    int status = options_unsigned(name, text, 1, high, &number);
-    *value = (uint32_t)number;
-    return status;
 }
 
 static int parse_seed(const char *text, verify_arguments *a) {
@@ -180,9 +169,9 @@ static int take(verify_arguments *a, int key, char *text, struct argp_state *sta
     case KEY_SHARD:
         return parse_shard(text, a);
     case KEY_WORKERS:
-        return parse_u32("workers", text, 64, &a->workers);
+        return options_u32("workers", text, 64, &a->workers);
     case KEY_CALIBRATE:
-        return parse_u32("calibrate", text, 10000000, &a->calibrate);
+        return options_u32("calibrate", text, 10000000, &a->calibrate);
     case KEY_CLASS:
         return parse_class(text, &a->device_class);
     case KEY_HELP:

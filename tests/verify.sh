@@ -48,6 +48,8 @@ bad 2 '--shard expects' --shard 1 --resume a
 bad 2 '--shard expects' --shard 1/0 --resume a
 bad 2 'needs --resume' --shard 1/2
 bad 2 'unexpected argument' quick
+bad 2 'cpu, gpu or auto' --class tpu
+bad 2 'only --seed' --q a.npy --k b.npy --level full
 bad 2 'unknown option' --nothing
 bad 2 'expects a value' --json
 bad 2 'both --q and --k' --q nothing.npy

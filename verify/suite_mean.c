@@ -259,10 +259,11 @@ static void plot_convergence(verify_run *run, const verify_job *job, const doubl
     const verify_scenario *s = &data->scenarios[0];
     size_t i = s->row_count > 4 ? 4 : 0;
     const verify_row *row = &s->rows[i];
-    double *memory = verify_new(run, 5 * (size_t)s->blocks, sizeof *memory), *x = memory;
+    double *memory = verify_new(run, 7 * (size_t)s->blocks, sizeof *memory), *x = memory;
     if (!memory)
         return;
     double *y = x + s->blocks, *low = y + s->blocks, *high = low + s->blocks, *truth = high + s->blocks;
+    double *lower = truth + s->blocks, *upper = lower + s->blocks;
     verify_sum sum = {0, 0};
     for (uint32_t b = 0; b < s->blocks; ++b) {
         const verify_catoni_sums *own = (const verify_catoni_sums *)(const void *)(records[b] + s->at) + i;
@@ -273,6 +274,8 @@ static void plot_convergence(verify_run *run, const verify_job *job, const doubl
         truth[b] = 1.0;
         low[b] = 1.0 - band / fabs(row->test.mean);
         high[b] = 1.0 + band / fabs(row->test.mean);
+        lower[b] = y[b] - band / fabs(row->test.mean);
+        upper[b] = y[b] + band / fabs(row->test.mean);
     }
     char *title = verify_format("Mean of the %s estimate, %s, %s", data->e.name, data->pool->name, row->label);
     verify_plot *plot = verify_add_plot(run, job->suite, title, "rows of W", "mean / exact", true, false,
@@ -280,6 +283,7 @@ static void plot_convergence(verify_run *run, const verify_job *job, const doubl
                                         "value. The band is where Catoni's test "
                                         "accepts after so many draws, from the exact variance.");
     verify_add_series(run, plot, "accepted", VERIFY_BAND, s->blocks, x, NULL, low, high);
+    verify_add_series(run, plot, "confidence band", VERIFY_BAND, s->blocks, x, NULL, lower, upper);
     verify_add_series(run, plot, "exact", VERIFY_THEORY, s->blocks, x, truth, NULL, NULL);
     verify_add_series(run, plot, "measured", VERIFY_LINE, s->blocks, x, y, NULL, NULL);
     free(title);
