@@ -278,10 +278,11 @@ static void plot_convergence(verify_run *run, const verify_job *job, const doubl
         upper[b] = y[b] + band / fabs(row->test.mean);
     }
     char *title = verify_format("Mean of the %s estimate, %s, %s", data->e.name, data->pool->name, row->label);
-    verify_plot *plot = verify_add_plot(run, job->suite, title, "rows of W", "mean / exact", true, false,
-                                        "The mean over all draws so far through the kernels, divided by its exact "
-                                        "value. The band is where Catoni's test "
-                                        "accepts after so many draws, from the exact variance.");
+    verify_plot *plot = verify_add_plot(
+        run, job->suite, title, "rows of W", "mean / exact", true, false,
+        "The mean over all draws so far through the kernels, divided by its exact value, with its confidence band "
+        "(level 1 - share of alpha). The other band is where Catoni's test accepts after so many draws, "
+        "from the exact variance.");
     verify_add_series(run, plot, "accepted", VERIFY_BAND, s->blocks, x, NULL, low, high);
     verify_add_series(run, plot, "confidence band", VERIFY_BAND, s->blocks, x, NULL, lower, upper);
     verify_add_series(run, plot, "exact", VERIFY_THEORY, s->blocks, x, truth, NULL, NULL);
