@@ -34,8 +34,8 @@ static inline __global const float *head_at(__global const float *base, clfavor_
     return base + view.offset + batch * view.batch + head * view.head;
 }
 
-static inline void clear_state(state_view state, uint from, uint to) {
-    for (uint f = from * GF; f < to * GF; ++f) {
+static inline void clear_state(state_view state, uint from_panel, uint to_panel) {
+    for (uint f = from_panel * PF; f < to_panel * PF; ++f) {
         state.c[f] = NEG_INF;
         state.n[f] = state.n_low[f] = 0.0f;
         for (uint p = 0; p < VPANELS; ++p)
@@ -52,12 +52,12 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
                          clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint piece = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
-    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
+    const uint panels = (sizes.rows + PANEL - 1) / PANEL;
     const side_view side = key_side(weights, layout, slot.set);
     const state_view state =
         state_at(workspace + wave.state + ((ulong)local_slot * wave.pieces + piece) * wave.slot_stride, sizes.rows);
     if (wave.first)
-        clear_state(state, 0, groups);
+        clear_state(state, 0, panels);
     const ulong begin = piece * wave.span + wave.begin;
     const ulong end = min(sizes.n_k, min(piece * wave.span + wave.end, (piece + 1) * wave.span));
     __global const float *keys = head_at(k, at_k, slot.batch, slot.head_kv);
@@ -67,21 +67,24 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
         pack_tokens(scratch + AT_KEYS, keys + token * at_k.token, at_k.token, count);
         pack_values(scratch + AT_V, values + token * at_v.token, at_v.token, count, sizes.value_dim);
         token_scalars(scratch + AT_SCALAR, scratch + AT_KEYS, side, count);
-        for (uint group = 0; group < groups; ++group) {
+        const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
+        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, DIM, next_count, sizes.rows);
+        soon next_v = soon_rows(values + next * at_v.token, at_v.token, sizes.value_dim, next_count, sizes.rows);
+        for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
+            const group_view group = group_at(panel, panels, sizes.rows);
             references ref;
-            raw_features(scratch + AT_PHI_K, scratch + AT_KEYS, side, group, sizes.rows, scratch + AT_SCALAR, 0);
-            choose_references(&ref, scratch + AT_PHI_K, scratch + AT_SCALAR, state, group, 0, count, false);
-            key_features(scratch + AT_PHI_K, scratch + AT_SCALAR, &ref, 0);
+            take_keys(scratch + AT_PHI_K, &ref, scratch + AT_KEYS, scratch + AT_SCALAR, side, state, group, 0, count,
+                      false, &next_k, &next_v);
             update_state(state, scratch + AT_PHI_K, scratch + AT_V, &ref, group, 0);
         }
     }
 }
 
 __kernel void favor_merge(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace) {
-    const uint group = get_global_id(0), local_slot = get_global_id(1);
+    const uint panel = get_global_id(0), local_slot = get_global_id(1);
     __global float *base = workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride;
     const state_view to = state_at(base, sizes.rows);
-    for (uint f = group * GF; f < (group + 1) * GF; ++f) {
+    for (uint f = panel * PF; f < (panel + 1) * PF; ++f) {
         float c = NEG_INF;
         for (uint piece = 0; piece < wave.pieces; ++piece) {
             const float other = state_at(base + piece * wave.slot_stride, sizes.rows).c[f];
@@ -145,7 +148,7 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
                             clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
-    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
+    const uint panels = (sizes.rows + PANEL - 1) / PANEL;
     const side_view side = query_side(weights, layout, slot.set);
     const state_view state =
         state_at(workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride, sizes.rows);
@@ -158,12 +161,15 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
             const uint count = (uint)min((ulong)CHUNK, end - token);
             pack_tokens(head + AT_QUERIES, queries + token * at_q.token, at_q.token, count);
             clear_head(head, false);
-            for (uint group = 0; group < groups; ++group) {
+            const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
+            soon next_q = soon_rows(queries + next * at_q.token, at_q.token, DIM, next_count, sizes.rows);
+            soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token, at_o.token,
+                                    sizes.value_dim, count, sizes.rows);
+            for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
+                const group_view group = group_at(panel, panels, sizes.rows);
                 references ref;
-                for (uint f = 0; f < GF; ++f)
-                    ref.c[f] = state.c[group * GF + f];
-                raw_features(scratch + AT_PHI_Q, head + AT_QUERIES, side, group, sizes.rows, 0, ref.c);
-                query_features(scratch + AT_PHI_Q, head, &ref, state, group, 0, count, false);
+                keep_references(&ref, state, group, count);
+                take_queries(scratch + AT_PHI_Q, head, &ref, side, state, group, 0, count, false, &next_q, &next_o);
                 add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count);
             }
             finish_rows(head, side, scratch + AT_SCALAR, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse,
@@ -184,13 +190,13 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint piece = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
-    const uint groups = (sizes.rows + PANEL - 1) / PANEL;
-    const uint first_group = (uint)((ulong)groups * piece / wave.pieces);
-    const uint last_group = (uint)((ulong)groups * (piece + 1) / wave.pieces);
+    const uint panels = (sizes.rows + PANEL - 1) / PANEL;
+    const uint first_panel = (uint)((ulong)panels * piece / wave.pieces);
+    const uint last_panel = (uint)((ulong)panels * (piece + 1) / wave.pieces);
     const side_view query = query_side(weights, layout, slot.set), key = key_side(weights, layout, slot.set);
     const state_view state = state_at(workspace + wave.state + local_slot * wave.slot_stride, sizes.rows);
     if (wave.first)
-        clear_state(state, first_group, last_group);
+        clear_state(state, first_panel, last_panel);
     __global const float *keys = head_at(k, at_k, slot.batch, slot.head_kv);
     __global const float *values = head_at(v, at_v, slot.batch, slot.head_kv);
     __local float *phi_k = scratch + AT_PHI_K, *phi_q = scratch + AT_PHI_Q, *scalars = scratch + AT_SCALAR;
@@ -206,20 +212,25 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                         count);
             clear_head(head, true);
         }
-        for (uint group = first_group; group < last_group; ++group) {
+        const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
+        const uint own_rows = (last_panel - first_panel) * PANEL;
+        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, DIM, next_count, own_rows);
+        soon next_v = soon_rows(values + next * at_v.token, at_v.token, sizes.value_dim, next_count, own_rows);
+        for (uint panel = first_panel; panel < last_panel; panel += GROUP_PANELS) {
+            const group_view group = group_at(panel, last_panel, sizes.rows);
             references ref;
             for (uint low = 0; low < count; low = ref.high) { /* once, unless exponents grow fast */
-                raw_features(phi_k, scratch + AT_KEYS, key, group, sizes.rows, scalars, 0);
-                if (low > 0 && LOG_MAP)
-                    mask_lanes(phi_k, low, count, NEG_INF);
-                choose_references(&ref, phi_k, scalars, state, group, low, count, true);
-                key_features(phi_k, scalars, &ref, low);
+                take_keys(phi_k, &ref, scratch + AT_KEYS, scalars, key, state, group, low, count, true, &next_k, &next_v);
                 for (uint h = 0; h < slot.heads; ++h) {
                     __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
-                    raw_features(phi_q, head + AT_QUERIES, query, group, sizes.rows, 0, ref.c);
-                    query_features(phi_q, head, &ref, state, group, low, ref.high, true);
+                    const ulong next_row = next * at_q.token;
+                    soon next_q = soon_rows(head_at(q, at_q, slot.batch, slot.head + h) + next * at_q.token,
+                                            at_q.token, DIM, next_count, own_rows);
+                    soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token,
+                                            at_o.token, sizes.value_dim, count, own_rows);
+                    take_queries(phi_q, head, &ref, query, state, group, low, ref.high, true, &next_q, &next_o);
                     add_state_outputs(head, phi_q, state, group, low, ref.high);
-                    add_products(head, phi_q, phi_k, low, ref.high);
+                    add_products(head, phi_q, phi_k, group, low, ref.high);
                 }
                 update_state(state, phi_k, scratch + AT_V, &ref, group, low);
             }

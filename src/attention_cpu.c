@@ -19,6 +19,7 @@ enum {
     PARTIAL_FLOATS /* partial outputs a slot */
 };
 
+#define GROUP_FEATURES  64u    /* GF of the kernels */
 #define KEY_WAVE        16384u /* tokens of a piece a launch: bounds a launch's time */
 #define CAUSAL_WAVE     65536u
 #define QUERY_WAVE      65536u
@@ -30,8 +31,7 @@ enum {
 static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
     uint64_t panel = plan->context->panel, dim = plan->desc.dim;
     uint64_t columns = clfavor_round_up(plan->value_block, (uint32_t)panel);
-    uint64_t features = panel * (plan->family == CLFAVOR_FAMILY_TRIG ? 2 : 1);
-    plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * features + 1);
+    plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * GROUP_FEATURES + 1);
     plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + chunk + 2);
 }
 
@@ -39,7 +39,7 @@ static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
  * head would not fit the device's local memory. */
 static clfavor_status choose_chunk(clfavor_plan *plan) {
     uint32_t panel = plan->context->panel;
-    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : 2 * panel;
+    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : 4 * panel;
     uint32_t chunk = wanted > 4096 ? clfavor_round_up(4096, panel) : clfavor_round_up(wanted, panel);
     uint64_t floats = plan->context->local_memory / sizeof(float);
     for (;; chunk -= panel) {
