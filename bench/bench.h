@@ -50,12 +50,12 @@ typedef struct bench_figures {
     bench_work work;
     char skipped[BENCH_TEXT]; /* why it was not run; "" if it was, and all below is 0 if not */
     uint32_t rounds, samples;
-    bench_spread seconds;                     /* of one run, host's clock from the enqueue to the end of clFinish */
-    bench_spread peak;                        /* flops a second that it is compared with: the neighbouring rounds' */
-    bench_spread fraction;                    /* useful flops a second over that: best over best, median over median */
-    double flops;                             /* useful ones of one run */
-    double bound;                             /* the fraction that the roofline leaves */
-    bool bytes_bound;                         /* the bound is the memory's */
+    bench_spread seconds;  /* of one run, host's clock from the enqueue to the end of clFinish */
+    bench_spread peak;     /* flops a second that it is compared with: the neighbouring rounds' */
+    bench_spread fraction; /* useful flops a second over that: best over best, median over median; NaN without flops */
+    double flops;          /* useful ones of one run */
+    double bound;          /* the fraction that the roofline leaves */
+    bool bytes_bound;      /* the bound is the memory's */
     double plan_cold, plan_second, first_run; /* s */
     double cpu_over_wall;                     /* of the process, while timed runs went on */
     uint64_t workspace;                       /* bytes */

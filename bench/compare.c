@@ -10,6 +10,30 @@
 #include "measure.h"
 #include "peers.h"
 
+/* Some peers are a hundred times slower than we are: after so many seconds a shape gets FEW rounds only. */
+#define FEW  3
+#define TIME 20.0
+
+/* What peers said, so that nothing is said again at the next shape. */
+typedef struct notes {
+    bench_device *device;
+    char (*lines)[BENCH_TEXT];
+    size_t count;
+} notes;
+
+static void say_once(void *user, const char *line) {
+    notes *n = user;
+    for (size_t i = 0; i < n->count; ++i)
+        if (strncmp(n->lines[i], line, BENCH_TEXT - 1) == 0)
+            return;
+    bench_note(n->device, line);
+    char(*grown)[BENCH_TEXT] = realloc(n->lines, (n->count + 1) * sizeof *grown);
+    if (!grown) /* then it is said again */
+        return;
+    n->lines = grown;
+    snprintf(grown[n->count++], BENCH_TEXT, "%s", line);
+}
+
 /* All that is needed at one shape. */
 typedef struct match {
     bench_device *device;
@@ -30,7 +54,7 @@ static bool download(match *m, float *out) {
         "clEnqueueReadBuffer");
 }
 
-static bool open_match(match *m, const bench_work *work) {
+static bool open_match(match *m, const bench_work *work, notes *said) {
     const bench_shape *s = &work->shape;
     bench_device *d = m->device;
     bench_work exact = *work;
@@ -48,8 +72,7 @@ static bool open_match(match *m, const bench_work *work) {
     bench_inputs inputs = {s->heads,    s->n,         s->dim,
                            s->features, work->causal, m->in[0],
                            m->in[1],    m->in[2],     clfavor_projection_data(m->linear.projection)};
-    m->peers =
-        bench_peers_open(&inputs, d->info.compute_units, d->cl, d->id, d->options->note, d->options->user, &m->count);
+    m->peers = bench_peers_open(&inputs, d->info.compute_units, d->cl, d->id, say_once, said, &m->count);
     m->samples = bench_alloc(d, m->count, sizeof *m->samples);
     m->out = bench_alloc(d, m->count, sizeof *m->out);
     return m->samples && m->out;
@@ -112,7 +135,9 @@ static void judge(match *m, size_t i) {
 }
 
 static bool run_match(match *m, uint32_t rounds) {
-    for (uint32_t round = 0; round <= rounds; ++round) /* round 0 warms up */
+    double start = bench_now();
+    /* round 0 warms up */
+    for (uint32_t round = 0; round <= rounds && (round <= FEW || bench_now() - start < TIME); ++round)
         for (size_t i = 0; i < m->count + 2; ++i) {
             if (i >= m->count) {
                 if (round > 0 && !bench_job_round(i == m->count ? &m->linear : &m->exact))
@@ -148,12 +173,15 @@ static bool append(bench_device *d, bench_result *r, const bench_comparison *mor
 bool bench_compare(bench_device *d, bench_result *result) {
     const bench_options *o = d->options;
     bool good = true;
+    notes said = {d, NULL, 0};
     for (size_t i = 0; i < o->count && good; ++i) {
         match m = {.device = d, .memory = {.device = d}};
-        good = open_match(&m, &o->work[i]);
+        good = open_match(&m, &o->work[i], &said);
         if (good && m.count) /* without peers there is nothing to wait for */
             good = run_match(&m, o->repeats ? o->repeats : BENCH_REPEATS) && append(d, result, m.out, m.count);
         close_match(&m);
+        bench_progress(d, (double)i + 1.0, (double)o->count);
     }
+    free(said.lines);
     return good;
 }

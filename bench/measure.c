@@ -1,5 +1,6 @@
 #include "measure.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,11 @@
 void bench_figures_finish(bench_figures *figures, uint32_t columns, const bench_ceilings *ceilings) {
     bench_need need = bench_need_of(&figures->work, columns);
     figures->flops = need.flops;
+    if (need.flops == 0.0) { /* the features of elu: nothing but memory and exponentials */
+        figures->fraction = (bench_spread){NAN, NAN};
+        figures->bound = NAN;
+        return;
+    }
     figures->fraction.best = need.flops / figures->seconds.best / figures->peak.best;
     figures->fraction.median = need.flops / figures->seconds.median / figures->peak.median;
     figures->bound = bench_bound(&need, ceilings, &figures->bytes_bound);
@@ -54,7 +60,7 @@ bool bench_measure(bench_device *d, bench_result *result) {
 static void find_worst(bench_result *r) {
     r->worst = r->count;
     for (size_t i = 0; i < r->count; ++i)
-        if (!r->figures[i].skipped[0] &&
+        if (!r->figures[i].skipped[0] && !isnan(r->figures[i].fraction.best) &&
             (r->worst == r->count || r->figures[i].fraction.best < r->figures[r->worst].fraction.best))
             r->worst = i;
 }

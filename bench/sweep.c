@@ -20,17 +20,18 @@ static const uint32_t all_dims[] = {32, 64, 128}, all_features[] = {64, 128, 256
 /* All shapes of one program stand together, short ones first, which its first run compiles for. */
 static size_t list(const bench_work *first, bench_figures *out) {
     size_t count = 0;
-    bool attention = first->operation == CLFAVOR_OP_ATTENTION;
-    size_t sizes = first->map == CLFAVOR_MAP_ELU ? 1 : COUNT(all_features); /* elu has no m */
+    bool attention = first->operation == CLFAVOR_OP_ATTENTION, elu = first->map == CLFAVOR_MAP_ELU;
+    size_t sizes = elu ? 1 : COUNT(all_features); /* elu has no rows, but d features */
     for (size_t d = 0; d < COUNT(all_dims); ++d)
         for (size_t m = 0; m < sizes; ++m)
             for (int causal = 0; causal <= attention; ++causal)
                 for (size_t h = 0; h < COUNT(all_heads); ++h)
                     for (size_t n = 0; n < COUNT(all_n); ++n)
-                        out[count++].work = (bench_work){first->operation,
-                                                         first->map,
-                                                         {all_heads[h], all_n[n], all_dims[d], all_features[m]},
-                                                         causal != 0};
+                        out[count++].work =
+                            (bench_work){first->operation,
+                                         first->map,
+                                         {all_heads[h], all_n[n], all_dims[d], elu ? all_dims[d] : all_features[m]},
+                                         causal != 0};
     return count;
 }
 

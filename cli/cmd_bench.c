@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,10 +92,13 @@ static void print_sweep(const bench_result *r) {
         const bench_figures *f = &r->figures[i];
         const bench_shape *s = &f->work.shape;
         if (f->skipped[0])
-            printf("%s: skipped, %s\n", bench_work_name(&f->work, name), f->skipped);
+            printf("%s: skipped, %s", bench_work_name(&f->work, name), f->skipped);
         else
-            printf("%s: %.4g us a token and head, %.3f of peak, roofline %.3f\n", bench_work_name(&f->work, name),
-                   f->seconds.best * 1e6 / ((double)s->heads * (double)s->n), f->fraction.best, f->bound);
+            printf("%s: %.4g us a token and head", bench_work_name(&f->work, name),
+                   f->seconds.best * 1e6 / ((double)s->heads * (double)s->n));
+        if (!f->skipped[0] && !isnan(f->fraction.best))
+            printf(", %.3f of peak, roofline %.3f", f->fraction.best, f->bound);
+        putchar('\n');
     }
     if (r->worst < r->count)
         printf("worst: %.3f of peak at %s\n", r->figures[r->worst].fraction.best,
