@@ -43,7 +43,8 @@ static bool load(bench_sgemm *s) {
     if (!s->library)
         return false;
     void (*set_threads)(int);
-    const char *(*config)(void), *(*core)(void);
+    const char *(*config)(void);
+    const char *(*core)(void);
     *(void **)&s->multiply = dlsym(s->library, "cblas_sgemm");
     *(void **)&set_threads = dlsym(s->library, "openblas_set_num_threads");
     *(void **)&config = dlsym(s->library, "openblas_get_config");

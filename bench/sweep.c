@@ -24,7 +24,7 @@ static size_t list(const bench_work *first, bench_figures *out) {
     size_t sizes = elu ? 1 : COUNT(all_features); /* elu has no rows, but d features */
     for (size_t d = 0; d < COUNT(all_dims); ++d)
         for (size_t m = 0; m < sizes; ++m)
-            for (int causal = 0; causal <= attention; ++causal)
+            for (int causal = 0; causal < (attention ? 2 : 1); ++causal)
                 for (size_t h = 0; h < COUNT(all_heads); ++h)
                     for (size_t n = 0; n < COUNT(all_n); ++n)
                         out[count++].work =
