@@ -67,7 +67,7 @@ static json_t *describe(const device_entry *device) {
     if (device->problem[0])
         json_object_set_new(object, "problem", json_string(device->problem));
     session s;
-    if (!device->problem[0] && session_open_device(&s, device, CLFAVOR_CLASS_AUTO) == CLI_OK) {
+    if (!device->problem[0] && session_open_device(&s, device, CLFAVOR_CLASS_AUTO, NULL) == CLI_OK) {
         json_object_set_new(object, "class", json_string(s.info.device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu"));
         json_object_set_new(object, "class_reason", json_string(s.info.reason));
         session_close(&s);

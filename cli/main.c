@@ -15,6 +15,7 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "  run        attention of .npy queries, keys and values\n"
                             "  features   the feature matrix of queries or keys\n"
                             "  verify     checks that the estimators are what they claim to be\n"
+                            "  bench      times, as fractions of what the device can do\n"
                             "\n"
                             "  clfavor SUBCOMMAND --help tells the options; clfavor --version the version.\n"
                             "\n"
@@ -39,8 +40,12 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {{"devices", cmd_devices}, {"features", cmd_features}, {"run", cmd_run}, {"verify", cmd_verify}};
-    static const char *const later[] = {"fit", "advise", "bench", "tune", "selftest"};
+    } commands[] = {{"bench", cmd_bench},
+                    {"devices", cmd_devices},
+                    {"features", cmd_features},
+                    {"run", cmd_run},
+                    {"verify", cmd_verify}};
+    static const char *const later[] = {"fit", "advise", "tune", "selftest"};
 
     occupy_standard_streams();
     outfile_catch_signals();
@@ -57,10 +62,11 @@ int main(int argc, char **argv) {
             return commands[i].run(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof later / sizeof *later; ++i)
         if (strcmp(name, later[i]) == 0)
-            return cli_error(CLI_USAGE,
-                             "'%s' belongs to a later stage of clfavor; this one has devices, run, features and verify",
-                             name);
-    return cli_error(CLI_USAGE,
-                     "expected a subcommand (devices, run, features or verify), got %s%s%s; see `clfavor --help`",
-                     *name ? "'" : "nothing", name, *name ? "'" : "");
+            return cli_error(
+                CLI_USAGE,
+                "'%s' belongs to a later stage of clfavor; this one has devices, run, features, verify and bench",
+                name);
+    return cli_error(
+        CLI_USAGE, "expected a subcommand (devices, run, features, verify or bench), got %s%s%s; see `clfavor --help`",
+        *name ? "'" : "nothing", name, *name ? "'" : "");
 }

@@ -176,16 +176,29 @@ int options_name(const char *name, const char *text, const char *expected, const
     return -1;
 }
 
+int options_map(const char *text, clfavor_map *map) {
+    int found =
+        options_name("map", text, "positive, hyperbolic, trig, trig-phase, gaussian, relu or elu", map_names, 7);
+    *map = (clfavor_map)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
+}
+
+int options_class(const char *text, clfavor_device_class *device_class) {
+    static const char *const classes[] = {"auto", "cpu", "gpu"};
+    int found = options_name("class", text, "cpu, gpu or auto", classes, 3);
+    *device_class = (clfavor_device_class)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
+}
+
 static int parse_choice(options *o, int key, const char *text) {
     static const char *const kinds[] = {"orthogonal", "iid", "orthogonal-fixed-norm"};
     static const char *const roles[] = {"query", "key"};
     int found;
     if (key == KEY_MAP) {
-        found =
-            options_name("map", text, "positive, hyperbolic, trig, trig-phase, gaussian, relu or elu", map_names, 7);
-        o->map = (clfavor_map)found;
         o->map_given = true;
-    } else if (key == KEY_PROJECTION) {
+        return options_map(text, &o->map);
+    }
+    if (key == KEY_PROJECTION) {
         found = options_name("projection", text, "orthogonal, iid or orthogonal-fixed-norm", kinds, 3);
         o->projection = (clfavor_projection_kind)found;
         o->projection_given = true;

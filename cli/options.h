@@ -50,6 +50,8 @@ int options_help(const struct argp_state *state);
 int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value);
 /* The same from 1 to high. */
 int options_u32(const char *name, const char *text, uint32_t high, uint32_t *value);
+int options_map(const char *text, clfavor_map *map);
+int options_class(const char *text, clfavor_device_class *device_class);
 /* The index of text in names, or -1 after saying what was expected. */
 int options_name(const char *name, const char *text, const char *expected, const char *const *names, int count);
 

@@ -41,7 +41,8 @@ int session_check_cl(cl_int code, const char *doing) {
     return cli_error(CLI_FAILED, "%s failed: OpenCL error %d, %s", doing, code, meaning);
 }
 
-int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class) {
+int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class,
+                        const char *kernel_dir) {
     *s = (session){.device = *device, .info.struct_size = sizeof s->info};
     cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
     cl_int code;
@@ -57,7 +58,8 @@ int session_open_device(session *s, const device_entry *device, clfavor_device_c
                                      .device = device->id,
                                      .device_class = device_class,
                                      .log = on_log,
-                                     .log_user = s};
+                                     .log_user = s,
+                                     .kernel_dir = kernel_dir};
         status = session_check(s, clfavor_context_create(&s->context, &desc), "opening the device");
     }
     if (!status)
@@ -71,7 +73,7 @@ int session_open_device(session *s, const device_entry *device, clfavor_device_c
     return CLI_OK;
 }
 
-int session_open(session *s, const char *selector, clfavor_device_class device_class) {
+int session_open_kernels(session *s, const char *selector, clfavor_device_class device_class, const char *kernel_dir) {
     *s = (session){0};
     device_entry *devices;
     size_t count, chosen;
@@ -80,9 +82,13 @@ int session_open(session *s, const char *selector, clfavor_device_class device_c
     if (!status)
         status = device_choose(devices, count, selector, &chosen, why);
     if (!status)
-        status = session_open_device(s, &devices[chosen], device_class);
+        status = session_open_device(s, &devices[chosen], device_class, kernel_dir);
     free(devices);
     return status;
+}
+
+int session_open(session *s, const char *selector, clfavor_device_class device_class) {
+    return session_open_kernels(s, selector, device_class, NULL);
 }
 
 void session_close(session *s) {

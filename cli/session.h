@@ -16,7 +16,10 @@ typedef struct session {
 
 /* Each returns CLI_OK or an error that was printed. */
 int session_open(session *s, const char *selector, clfavor_device_class device_class);
-int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class);
+/* kernel_dir: as in clfavor_context_desc, or NULL. */
+int session_open_kernels(session *s, const char *selector, clfavor_device_class device_class, const char *kernel_dir);
+int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class,
+                        const char *kernel_dir);
 void session_close(session *s);
 
 /* Print what failed, and why as far as the library or the code tells, and return the exit code. Both return CLI_OK for

@@ -106,13 +106,6 @@ static int parse_shard(const char *text, verify_arguments *a) {
     return CLI_OK;
 }
 
-static int parse_class(const char *text, clfavor_device_class *device_class) {
-    static const char *const classes[] = {"auto", "cpu", "gpu"};
-    int found = options_name("class", text, "cpu, gpu or auto", classes, 3);
-    *device_class = (clfavor_device_class)found;
-    return found < 0 ? CLI_USAGE : CLI_OK;
-}
-
 static int append(const char ***list, size_t *count, const char *text) {
     const char **grown = realloc(*list, (*count + 1) * sizeof *grown);
     if (!grown)
@@ -173,7 +166,7 @@ static int take(verify_arguments *a, int key, char *text, struct argp_state *sta
     case KEY_CALIBRATE:
         return options_u32("calibrate", text, 10000000, &a->calibrate);
     case KEY_CLASS:
-        return parse_class(text, &a->device_class);
+        return options_class(text, &a->device_class);
     case KEY_HELP:
         return options_help(state);
     default: /* ARGP_KEY_ARG */

@@ -1,18 +1,15 @@
 # Embeds kernel sources as byte arrays (string literals have a length limit in C). Used in two ways:
-# - included: clfavor_embed_kernels(OUT FOLDER...) makes the rule that writes the C file and sets OUT to its path;
-# - as a script, when a kernel changed: cmake -DOUTPUT=F "-DFILES=a;b" -P EmbedKernels.cmake
+# - included: clfavor_embed_kernels(OUT PREFIX PATTERN...) makes the rule that writes the C file and sets OUT to its path;
+# - as a script, when a kernel changed: cmake -DOUTPUT=F "-DFILES=a;b" [-DPREFIX=clfavor] -P EmbedKernels.cmake
+# The C file defines PREFIX_kernel_sources and PREFIX_kernel_source_count, of types that kernel_sources.h declares.
 # Every file is embedded by its own name, without its folder; src/kernel_load.c resolves the #include lines.
 
-function(clfavor_embed_kernels out)
-    set(files "")
-    foreach(folder IN LISTS ARGN)
-        file(GLOB found CONFIGURE_DEPENDS "${folder}/*.cl" "${folder}/*.clh" "${folder}/*.h")
-        list(APPEND files ${found})
-    endforeach()
-    set(output "${CMAKE_CURRENT_BINARY_DIR}/kernel_sources.c")
+function(clfavor_embed_kernels out prefix)
+    file(GLOB files CONFIGURE_DEPENDS ${ARGN})
+    set(output "${CMAKE_CURRENT_BINARY_DIR}/${prefix}_kernel_sources.c")
     set(script "${CMAKE_CURRENT_FUNCTION_LIST_FILE}")
     add_custom_command(OUTPUT "${output}"
-        COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DFILES=${files}" -P "${script}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DFILES=${files}" "-DPREFIX=${prefix}" -P "${script}"
         DEPENDS ${files} "${script}"
         COMMENT "Embedding the kernels"
         VERBATIM)
@@ -24,6 +21,9 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
 endif()
 cmake_minimum_required(VERSION 3.18)
 
+if(NOT PREFIX)
+    set(PREFIX clfavor)
+endif()
 set(arrays "")
 set(rows "")
 set(names "")
@@ -44,8 +44,8 @@ endforeach()
 file(WRITE "${OUTPUT}" "/* Made by EmbedKernels.cmake. */
 #include \"kernel_sources.h\"
 
-${arrays}const clfavor_kernel_source clfavor_kernel_sources[] = {
+${arrays}const ${PREFIX}_kernel_source ${PREFIX}_kernel_sources[] = {
 ${rows}    {0, 0, 0},
 };
-const size_t clfavor_kernel_source_count = sizeof clfavor_kernel_sources / sizeof *clfavor_kernel_sources - 1;
+const size_t ${PREFIX}_kernel_source_count = sizeof ${PREFIX}_kernel_sources / sizeof *${PREFIX}_kernel_sources - 1;
 ")

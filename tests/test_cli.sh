@@ -109,7 +109,7 @@ between() {
 good --version
 grep -q '^clfavor [0-9]*\.[0-9]*\.[0-9]*$' stdout || fail "--version: $(cat stdout)"
 good --help
-for command in run features devices; do
+for command in run features devices bench; do
     good "$command" --help
     grep -q "^Usage: clfavor $command" stdout || fail "$command --help"
 done
@@ -122,7 +122,7 @@ o="--out out/o.npy --lse out/lse.npy --lse-sign out/sign.npy"
 
 bad 2 'expected a subcommand'
 bad 2 'expected a subcommand' walk
-for later in fit advise bench tune selftest; do
+for later in fit advise tune selftest; do
     bad 2 'later stage' $later
 done
 bad 2 'later stage' run $qkv $o --fit

@@ -1,0 +1,112 @@
+#include "measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "roofline.h"
+
+void bench_figures_finish(bench_figures *figures, uint32_t columns, const bench_ceilings *ceilings) {
+    bench_need need = bench_need_of(&figures->work, columns);
+    figures->flops = need.flops;
+    if (need.flops == 0.0) { /* the features of elu: nothing but memory and exponentials */
+        figures->fraction = (bench_spread){NAN, NAN};
+        figures->bound = NAN;
+        return;
+    }
+    figures->fraction.best = need.flops / figures->seconds.best / figures->peak.best;
+    figures->fraction.median = need.flops / figures->seconds.median / figures->peak.median;
+    figures->bound = bench_bound(&need, ceilings, &figures->bytes_bound);
+}
+
+bool bench_measure(bench_device *d, bench_result *result) {
+    const bench_options *o = d->options;
+    uint32_t rounds = o->repeats ? o->repeats : BENCH_REPEATS;
+    bench_memory memory = {.device = d};
+    bench_peak peak = {.device = d};
+    bench_job *jobs = bench_alloc(d, o->count, sizeof *jobs);
+    result->figures = bench_alloc(d, o->count, sizeof *result->figures);
+    bool good = jobs && result->figures;
+    /* before the benchmark's own kernels, so that a cold plan pays for waking the runtime's compiler */
+    for (size_t i = 0; i < o->count && good; ++i)
+        good = bench_job_open(&jobs[i], &memory, &o->work[i]);
+    good = good && bench_peak_open(&peak, d);
+    for (uint32_t round = 0; round < rounds && good; ++round) {
+        good = bench_peak_round(&peak);
+        for (size_t i = 0; i < o->count && good; ++i)
+            good = bench_job_round(&jobs[i]);
+        bench_progress(d, round + 1.0, rounds);
+    }
+    if (good) {
+        bench_peak_ceilings(&peak, &result->ceilings);
+        for (size_t i = 0; i < o->count; ++i) {
+            bench_figures *f = &result->figures[i];
+            bench_job_figures(&jobs[i], f);
+            f->rounds = rounds;
+            f->peak = result->ceilings.peak;
+            bench_figures_finish(f, jobs[i].columns, &result->ceilings);
+        }
+        result->count = o->count;
+    }
+    for (size_t i = 0; jobs && i < o->count; ++i)
+        bench_job_close(&jobs[i]);
+    free(jobs);
+    bench_peak_close(&peak);
+    bench_memory_free(&memory);
+    return good;
+}
+
+static void find_worst(bench_result *r) {
+    r->worst = r->count;
+    for (size_t i = 0; i < r->count; ++i)
+        if (!r->figures[i].skipped[0] && !isnan(r->figures[i].fraction.best) &&
+            (r->worst == r->count || r->figures[i].fraction.best < r->figures[r->worst].fraction.best))
+            r->worst = i;
+}
+
+bool bench_run(const bench_options *options, bench_result *result, char error[BENCH_ERROR]) {
+    *result = (bench_result){.sweep = options->sweep};
+    error[0] = '\0';
+    double start = bench_now();
+    bench_device d;
+    if (!bench_device_open(&d, options, error))
+        return false;
+    bench_device_describe(&d, result);
+    if (!(options->sweep ? bench_sweep(&d, result) : bench_measure(&d, result)))
+        return false;
+    find_worst(result);
+    if (d.cpu && !result->ceilings.sgemm_library[0])
+        bench_note(&d, "OpenBLAS is not there: the peak is that of the FMA loops alone");
+    if (options->peers && !bench_compare(&d, result))
+        return false;
+    result->wall_seconds = bench_now() - start;
+    return true;
+}
+
+void bench_free(bench_result *result) {
+    free(result->figures);
+    free(result->comparisons);
+    result->figures = NULL;
+    result->comparisons = NULL;
+}
+
+const char *bench_operation_name(clfavor_operation operation) {
+    static const char *const names[] = {"attention", "exact", "features-query", "features-key"};
+    return names[operation];
+}
+
+const char *bench_map_name(clfavor_map map) {
+    static const char *const names[] = {"positive", "hyperbolic", "trig", "trig-phase", "gaussian", "relu", "elu"};
+    return names[map];
+}
+
+const char *bench_work_name(const bench_work *work, char text[BENCH_TEXT]) {
+    const bench_shape *s = &work->shape;
+    bool attention = work->operation == CLFAVOR_OP_ATTENTION || work->operation == CLFAVOR_OP_EXACT;
+    snprintf(text, BENCH_TEXT, "%llu,%llu,%u,%u %s%s%s", (unsigned long long)s->heads, (unsigned long long)s->n, s->dim,
+             s->features, work->operation == CLFAVOR_OP_ATTENTION ? "" : bench_operation_name(work->operation),
+             work->operation == CLFAVOR_OP_EXACT ? " " : "",
+             attention ? (work->causal ? "causal" : "bidirectional") : "");
+    return text;
+}

@@ -1,0 +1,26 @@
+/* What the command line of `clfavor bench` asks for. */
+#ifndef CLI_BENCH_OPTIONS_H
+#define CLI_BENCH_OPTIONS_H
+
+#include "bench.h"
+#include "options.h"
+
+typedef struct bench_arguments {
+    int status;
+    bench_shape *shapes;
+    size_t shape_count;
+    bench_work *work; /* what the shapes and flags amount to */
+    size_t work_count;
+    clfavor_operation operation;
+    clfavor_map map;
+    uint32_t repeats; /* 0: not given */
+    const char *json, *report, *device, *kernel_dir;
+    clfavor_device_class device_class;
+    bool map_given, causal, bidirectional, sweep, peers;
+} bench_arguments;
+
+/* As options_parse; free with bench_arguments_free in any case. */
+int bench_arguments_parse(bench_arguments *a, int argc, char **argv);
+void bench_arguments_free(bench_arguments *a);
+
+#endif
