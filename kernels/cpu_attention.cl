@@ -68,8 +68,8 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
         pack_values(scratch + AT_V, values + token * at_v.token, at_v.token, count, sizes.value_dim);
         token_scalars(scratch + AT_SCALAR, scratch + AT_KEYS, side, count);
         const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
-        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, DIM, next_count, sizes.rows);
-        soon next_v = soon_rows(values + next * at_v.token, at_v.token, sizes.value_dim, next_count, sizes.rows);
+        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, next_count, sizes.rows);
+        soon next_v = soon_rows(values + next * at_v.token, at_v.token, next_count, sizes.rows);
         for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
             const group_view group = group_at(panel, panels, sizes.rows);
             references ref;
@@ -162,9 +162,9 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
             pack_tokens(head + AT_QUERIES, queries + token * at_q.token, at_q.token, count);
             clear_head(head, false);
             const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
-            soon next_q = soon_rows(queries + next * at_q.token, at_q.token, DIM, next_count, sizes.rows);
-            soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token, at_o.token,
-                                    sizes.value_dim, count, sizes.rows);
+            soon next_q = soon_rows(queries + next * at_q.token, at_q.token, next_count, sizes.rows);
+            soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token, at_o.token, count,
+                                    sizes.rows);
             for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
                 const group_view group = group_at(panel, panels, sizes.rows);
                 references ref;
@@ -214,20 +214,22 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
         }
         const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
         const uint own_rows = (last_panel - first_panel) * PANEL;
-        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, DIM, next_count, own_rows);
-        soon next_v = soon_rows(values + next * at_v.token, at_v.token, sizes.value_dim, next_count, own_rows);
+        soon next_k = soon_rows(keys + next * at_k.token, at_k.token, next_count, own_rows);
+        soon next_v = soon_rows(values + next * at_v.token, at_v.token, next_count, own_rows);
         for (uint panel = first_panel; panel < last_panel; panel += GROUP_PANELS) {
             const group_view group = group_at(panel, last_panel, sizes.rows);
+            const ulong from = CHUNK * (panel - first_panel) / (last_panel - first_panel); /* rows to fetch meanwhile */
+            const ulong to = from + CHUNK * group.panels / (last_panel - first_panel);
             references ref;
             for (uint low = 0; low < count; low = ref.high) { /* once, unless exponents grow fast */
-                take_keys(phi_k, &ref, scratch + AT_KEYS, scalars, key, state, group, low, count, true, &next_k, &next_v);
+                take_keys(phi_k, &ref, scratch + AT_KEYS, scalars, key, state, group, low, count, true, &next_k,
+                          &next_v);
                 for (uint h = 0; h < slot.heads; ++h) {
                     __local float *head = scratch + AT_HEADS + h * HEAD_FLOATS;
-                    const ulong next_row = next * at_q.token;
-                    soon next_q = soon_rows(head_at(q, at_q, slot.batch, slot.head + h) + next * at_q.token,
-                                            at_q.token, DIM, next_count, own_rows);
-                    soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token,
-                                            at_o.token, sizes.value_dim, count, own_rows);
+                    soon next_q = soon_rows(head_at(q, at_q, slot.batch, slot.head + h) + (next + from) * at_q.token,
+                                            at_q.token, min(next_count, to) - min(next_count, from), own_rows);
+                    soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + (token + from) * at_o.token,
+                                            at_o.token, min((ulong)count, to) - min((ulong)count, from), own_rows);
                     take_queries(phi_q, head, &ref, query, state, group, low, ref.high, true, &next_q, &next_o);
                     add_state_outputs(head, phi_q, state, group, low, ref.high);
                     add_products(head, phi_q, phi_k, group, low, ref.high);

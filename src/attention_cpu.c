@@ -19,27 +19,29 @@ enum {
     PARTIAL_FLOATS /* partial outputs a slot */
 };
 
-#define GROUP_FEATURES  64u    /* GF of the kernels */
-#define KEY_WAVE        16384u /* tokens of a piece a launch: bounds a launch's time */
-#define CAUSAL_WAVE     65536u
-#define QUERY_WAVE      65536u
-#define GROUP_CHUNKS    2u /* chunks a work-group of queries */
-#define DEFAULT_PARTIAL 4096u
-#define MIN_PIECE       1024u /* tokens: below that a piece costs more to merge than it saves */
+#define GROUP_FEATURES      64u    /* GF of the kernels */
+#define BIDIRECTIONAL_CHUNK 128u   /* tokens: the state goes through the cache once for each chunk */
+#define KEY_WAVE            16384u /* tokens of a piece a launch: bounds a launch's time */
+#define CAUSAL_WAVE         65536u
+#define QUERY_WAVE          65536u
+#define GROUP_CHUNKS        8u /* chunks a work-group of queries at most: the first waits for memory */
+#define QUERY_GROUPS        8u /* work-groups of queries a core */
+#define DEFAULT_PARTIAL     4096u
+#define MIN_PIECE           1024u /* tokens: below that a piece costs more to merge than it saves */
 
 /* The scratch of kernels/cpu_chunk.clh in floats. */
 static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
     uint64_t panel = plan->context->panel, dim = plan->desc.dim;
     uint64_t columns = clfavor_round_up(plan->value_block, (uint32_t)panel);
     plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * GROUP_FEATURES + 1);
-    plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + chunk + 2);
+    plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + (plan->desc.causal ? chunk : 0) + 2);
 }
 
-/* Causal: one panel, since the work inside a chunk grows with it. Otherwise two. Smaller where the scratch of one query
+/* Causal: one panel, since the work inside a chunk grows with it. Smaller where the scratch of one query
  * head would not fit the device's local memory. */
 static clfavor_status choose_chunk(clfavor_plan *plan) {
     uint32_t panel = plan->context->panel;
-    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : 4 * panel;
+    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : BIDIRECTIONAL_CHUNK;
     uint32_t chunk = wanted > 4096 ? clfavor_round_up(4096, panel) : clfavor_round_up(wanted, panel);
     uint64_t floats = plan->context->local_memory / sizeof(float);
     for (;; chunk -= panel) {
@@ -185,7 +187,9 @@ static clfavor_status bidirectional(clfavor_plan *plan, const clfavor_call *call
     }
     if (!status && plan->pieces > 1)
         status = launch_merge(plan, call, chain, wave, slots);
-    wave.tokens_a_group = GROUP_CHUNKS * plan->chunk;
+    uint64_t fair = clfavor_ceil_div(slots * clfavor_ceil_div(call->sizes.n, plan->chunk),
+                                     QUERY_GROUPS * (uint64_t)plan->context->compute_units);
+    wave.tokens_a_group = (uint32_t)clfavor_min(fair, GROUP_CHUNKS) * plan->chunk;
     step = QUERY_WAVE / wave.tokens_a_group * wave.tokens_a_group;
     for (wave.begin = 0; !status && wave.begin < call->sizes.n; wave.begin = wave.end) {
         wave.end = clfavor_min(wave.begin + step, call->sizes.n);
