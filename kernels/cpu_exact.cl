@@ -37,112 +37,135 @@
 #define SUM           2
 #define OUTPUT        4
 
+/* A row's reference moves when a score exceeds it by more. */
+#define LAZY 16.0f
+
 /* exp2(-inf - -inf) must be 0, not NaN. */
-static inline REAL finite_reference(REAL reference) {
+INLINE REAL finite_reference(REAL reference) {
     return reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference;
 }
 
-/* score[key][row] = q.k of `count` keys; the rest of the last register tile repeats the last key. */
-static inline void score_block(__local const REAL *query, __global const float *k, ulong stride, int count,
-                               __local REAL *score) {
-    for (int j = 0; j < count; j += TR) {
+/* Scores of a tile's rows with a block of keys, relative to the rows' references. */
+typedef struct block_view {
+    __global const float *k;
+    ulong stride;
+    int count;  /* keys; the rest of the last register tile repeats the last one */
+    int common; /* keys before this one are seen by every row, the others by rows whose last key is not below them */
+    INT last_a, last_b;
+} block_view;
+
+/* weight[key][row] = 2^(q.k - reference), 0 where the row does not see the key, and their sums; or, for `scores`, q.k -
+ * reference itself, the very numbers whose maximum the other call returns for all keys, seen or not. */
+INLINE REAL score_block(__local const REAL *query, block_view block, const REAL reference[2], bool scores,
+                        __local REAL *weight, REAL sum[2]) {
+    REAL top[2];
+    top[0] = top[1] = (REAL)(NEG_INF);
+    sum[0] = sum[1] = (REAL)(0.0f);
+    for (int j = 0; j < block.count; j += TR) {
         __global const float *key[TR];
-        REAL a[TR], b[TR];
-#pragma unroll
-        for (int t = 0; t < TR; ++t) {
-            key[t] = k + (ulong)min(j + t, count - 1) * stride;
-            a[t] = b[t] = (REAL)(0.0f);
+        REAL acc[TR][2];
+        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+            key[t] = block.k + (ulong)min(j + t, block.count - 1) * block.stride;
+            acc[t][0] = acc[t][1] = (REAL)(0.0f);
         }
-#pragma unroll 4
-        for (int c = 0; c < DIM; ++c) {
+        _Pragma("unroll 4") for (int c = 0; c < DIM; ++c) {
             const REAL qa = query[2 * c], qb = query[2 * c + 1];
-#pragma unroll
-            for (int t = 0; t < TR; ++t) {
+            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(key[t][c]);
-                a[t] = MAD(x, qa, a[t]);
-                b[t] = MAD(x, qb, b[t]);
+                acc[t][0] = MAD(x, qa, acc[t][0]);
+                acc[t][1] = MAD(x, qb, acc[t][1]);
             }
         }
-#pragma unroll
-        for (int t = 0; t < TR; ++t) {
-            score[2 * (j + t)] = a[t];
-            score[2 * (j + t) + 1] = b[t];
+        const bool all = j + TR <= block.common;
+        _Pragma("unroll") for (int t = 0; t < TR; ++t) _Pragma("unroll") for (int v = 0; v < 2; ++v) {
+            const REAL score = acc[t][v] - reference[v];
+            REAL w = scores ? score : exp2_below_128(score);
+            top[v] = LARGER(score, top[v]);
+            if (!all && !scores) /* beyond the count keys are repeated, and no row sees those */
+                w = (INT)(j + t < block.count ? j + t : INT_MAX) <= (v ? block.last_b : block.last_a) ? w
+                                                                                                      : (REAL)(0.0f);
+            sum[v] += w;
+            weight[2 * (j + t) + v] = w;
         }
     }
+    return LARGER(top[1], top[0]);
 }
 
-/* Adds `count` keys to a tile's state. Keys below `common` are seen by every row, the others by the rows whose last
- * visible key, last_a or last_b, is not below them. */
-static inline void add_block(__local REAL *state, __local REAL *score, __global const float *v, ulong stride, int count,
-                             int common, INT last_a, INT last_b) {
-    for (int j = common; j < count; ++j) {
-        score[2 * j] = (INT)(j) <= last_a ? score[2 * j] : (REAL)(NEG_INF);
-        score[2 * j + 1] = (INT)(j) <= last_b ? score[2 * j + 1] : (REAL)(NEG_INF);
-    }
-    const REAL old_a = state[REFERENCE], old_b = state[REFERENCE + 1];
-    REAL max_a = old_a, max_b = old_b;
+/* The largest relative score of the keys that each row sees. */
+INLINE REAL largest_score(__local const REAL *score, int count, INT last, int v) {
+    REAL top = (REAL)(NEG_INF);
     for (int j = 0; j < count; ++j) {
-        const REAL a = score[2 * j], b = score[2 * j + 1];
-        max_a = LARGER(a, max_a);
-        max_b = LARGER(b, max_b);
+        const REAL s = score[2 * j + v];
+        top = (INT)(j) <= last & s > top ? s : top;
     }
-    const REAL reference_a = finite_reference(max_a), reference_b = finite_reference(max_b);
-    REAL sum_a = (REAL)(0.0f), sum_b = (REAL)(0.0f);
-    for (int j = 0; j < count; ++j) {
-        const REAL a = exp2_real(score[2 * j] - reference_a), b = exp2_real(score[2 * j + 1] - reference_b);
-        score[2 * j] = a;
-        score[2 * j + 1] = b;
-        sum_a += a;
-        sum_b += b;
+    return top;
+}
+
+/* Adds a block of keys to a tile's state. */
+INLINE void add_block(__local REAL *state, __local const REAL *query, __local REAL *weight, block_view block,
+                      __global const float *v, ulong stride) {
+    const REAL old[2] = {state[REFERENCE], state[REFERENCE + 1]};
+    REAL sum[2], reference[2], scale[2];
+    bool again = false;
+    _Pragma("unroll") for (int i = 0; i < 2; ++i) {
+        /* without a reference: any finite score exceeds what is allowed */
+        reference[i] = old[i] == (REAL)(NEG_INF) ? (REAL)(-1e30f) : old[i];
+        scale[i] = (REAL)(1.0f);
     }
-    const REAL scale_a = exp2_real(old_a - reference_a), scale_b = exp2_real(old_b - reference_b);
+    for (;; again = true) {
+        const REAL top = score_block(query, block, reference, false, weight, sum);
+        if (again || !any(top > LAZY))
+            break;
+        _Pragma("unroll") for (int i = 0; i < 2; ++i) reference[i] = finite_reference(old[i]);
+        score_block(query, block, reference, true, weight, sum);
+        _Pragma("unroll") for (int i = 0; i < 2; ++i) {
+            const REAL most = largest_score(weight, block.count, i ? block.last_b : block.last_a, i);
+            const INT moves = most > (old[i] == (REAL)(NEG_INF) ? (REAL)(NEG_INF) : (REAL)(LAZY));
+            const REAL now = moves ? reference[i] + most : old[i];
+            scale[i] = moves ? exp2_real(old[i] - now) : (REAL)(1.0f);
+            state[REFERENCE + i] = now;
+            reference[i] = finite_reference(now);
+        }
+    }
     /* A row that sees none of these keys keeps its state to the bit, the sign of zeros included. */
-    const INT sees_a = last_a >= (INT)(0), sees_b = last_b >= (INT)(0);
-    state[REFERENCE] = max_a;
-    state[REFERENCE + 1] = max_b;
-    state[SUM] = sees_a ? MAD(state[SUM], scale_a, sum_a) : state[SUM];
-    state[SUM + 1] = sees_b ? MAD(state[SUM + 1], scale_b, sum_b) : state[SUM + 1];
+    const INT sees_a = block.last_a >= (INT)(0), sees_b = block.last_b >= (INT)(0);
+    state[SUM] = sees_a ? MAD(state[SUM], scale[0], sum[0]) : state[SUM];
+    state[SUM + 1] = sees_b ? MAD(state[SUM + 1], scale[1], sum[1]) : state[SUM + 1];
 
     for (int c = 0; c < COLUMNS; c += TR) {
         REAL a[TR], b[TR];
         int column[TR];
-#pragma unroll
-        for (int t = 0; t < TR; ++t) {
+        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
             column[t] = min(c + t, VALUE_DIM - 1);
             a[t] = b[t] = (REAL)(0.0f);
         }
         __global const float *value = v;
-        for (int j = 0; j < common; ++j) {
-            const REAL pa = score[2 * j], pb = score[2 * j + 1];
-#pragma unroll
-            for (int t = 0; t < TR; ++t) {
+        _Pragma("unroll 4") for (int j = 0; j < block.common; ++j, value += stride) {
+            const REAL pa = weight[2 * j], pb = weight[2 * j + 1];
+            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(value[column[t]]);
                 a[t] = MAD(x, pa, a[t]);
                 b[t] = MAD(x, pb, b[t]);
             }
-            value += stride;
         }
-        for (int j = common; j < count; ++j) {
-            const REAL pa = score[2 * j], pb = score[2 * j + 1];
-#pragma unroll
-            for (int t = 0; t < TR; ++t) {
+        for (int j = block.common; j < block.count; ++j, value += stride) {
+            const REAL pa = weight[2 * j], pb = weight[2 * j + 1];
+            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(value[column[t]]);
-                a[t] = (INT)(j) <= last_a ? MAD(x, pa, a[t]) : a[t];
-                b[t] = (INT)(j) <= last_b ? MAD(x, pb, b[t]) : b[t];
+                a[t] = (INT)(j) <= block.last_a ? MAD(x, pa, a[t]) : a[t];
+                b[t] = (INT)(j) <= block.last_b ? MAD(x, pb, b[t]) : b[t];
             }
-            value += stride;
         }
         __local REAL *output = state + OUTPUT + 2 * c;
-#pragma unroll
-        for (int t = 0; t < TR; ++t) {
-            output[2 * t] = sees_a ? MAD(output[2 * t], scale_a, a[t]) : output[2 * t];
-            output[2 * t + 1] = sees_b ? MAD(output[2 * t + 1], scale_b, b[t]) : output[2 * t + 1];
+        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+            output[2 * t] = sees_a ? MAD(output[2 * t], scale[0], a[t]) : output[2 * t];
+            output[2 * t + 1] = sees_b ? MAD(output[2 * t + 1], scale[1], b[t]) : output[2 * t + 1];
         }
     }
 }
 
 /* state = what the launches before this one left, plus state; rows that see no key of this launch keep the former. */
-static inline void merge_carry(__local REAL *state, __global const float *carry, INT last_a, INT last_b) {
+INLINE void merge_carry(__local REAL *state, __global const float *carry, INT last_a, INT last_b) {
     for (int half_tile = 0; half_tile < 2; ++half_tile) {
         const INT sees = (half_tile ? last_b : last_a) >= (INT)(0);
         const REAL old = VLOAD(carry + (REFERENCE + half_tile) * VL), new = state[REFERENCE + half_tile];
@@ -158,7 +181,7 @@ static inline void merge_carry(__local REAL *state, __global const float *carry,
 }
 
 /* The last key that row i sees. The caller gives start = n_k - 1 and step = 0 when not causal. */
-static inline ulong last_key(ulong row, ulong n_k, ulong start, ulong step) {
+INLINE ulong last_key(ulong row, ulong n_k, ulong start, ulong step) {
     const ulong end = n_k - 1;
     if (start >= end || (step && row > (end - start) / step))
         return end;
@@ -217,9 +240,9 @@ __kernel void exact_cpu(__global const float *q, clfavor_view q_view, __global c
             if (visible <= 0)
                 continue;
             const int common = clamp(seen[0] - first + 1, 0, visible);
-            score_block(query + tile * 2 * DIM, keys, k_view.token, visible, score);
-            add_block(state + tile * STATE_VECTORS, score, values, v_view.token, visible, common,
-                      last[2 * tile] - first, last[2 * tile + 1] - first);
+            const block_view block = {keys,   k_view.token,           visible,
+                                      common, last[2 * tile] - first, last[2 * tile + 1] - first};
+            add_block(state + tile * STATE_VECTORS, query + tile * 2 * DIM, score, block, values, v_view.token);
         }
     }
 
