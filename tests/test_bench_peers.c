@@ -239,7 +239,7 @@ static const struct {
     {"exec <&-; sleep 1000", "no answer within", false},
     {"read line; echo garbage; sleep 1000", "'garbage'", false},
     {"read line; echo '[1]'; sleep 1000", "'[1]'", false},
-    {"while :; do printf 0123456789abcdef0123456789abcdef; done", "its answer has no end", false},
+    {"read line; while :; do printf 0123456789abcdef0123456789abcdef; done", "its answer has no end", false},
     {"printf '{}\\n{}\\n'; sleep 1000", "more than it was asked", false},
     {"read line; echo '{\"missing\": [\"x: pip install x\"]}'; read line", "x: pip install x", false},
     {"read line; echo '{\"peers\": 3, \"missing\": [7]}'; read line", "?", false},
@@ -261,12 +261,14 @@ static void use_script(char path[300], const char *text) {
     ck_assert_int_eq(fclose(file), 0);
     ck_assert_int_eq(chmod(path, 0700), 0);
     setenv("CLFAVOR_BENCH_PYTHON", path, 1);
-    setenv("CLFAVOR_BENCH_TIMEOUT", "0.5", 1);
+    setenv("CLFAVOR_BENCH_TIMEOUT", "60", 1);
 }
 
 START_TEST(bad_interpreter) {
     char path[300];
     use_script(path, bad[_i].script);
+    if (strstr(bad[_i].note, "no answer")) /* elsewhere a busy machine must not look like a hang */
+        setenv("CLFAVOR_BENCH_TIMEOUT", "3", 1);
     problem p = make_problem(1, 1, 2, 1, true);
     size_t count;
     double start = seconds_now();
@@ -283,7 +285,7 @@ START_TEST(bad_interpreter) {
     }
     bench_peers_close(peers, count);
     ck_assert_msg(strstr(notes, bad[_i].note), "%s: the notes are\n%s", bad[_i].script, notes);
-    ck_assert_double_lt(seconds_now() - start, 20); /* of 1000 */
+    ck_assert_double_lt(seconds_now() - start, 100); /* of 1000 */
     expect_empty_folder();
     unlink(path);
     free_problem(&p);
