@@ -1,4 +1,5 @@
-/* The device code of the benchmark, embedded at build time by cmake/EmbedKernels.cmake. */
+/* The device code of the benchmark and the script of its peers in Python, embedded at build time by
+ * cmake/EmbedKernels.cmake. */
 #ifndef BENCH_KERNEL_SOURCES_H
 #define BENCH_KERNEL_SOURCES_H
 
@@ -12,5 +13,8 @@ typedef struct bench_kernel_source {
 
 extern const bench_kernel_source bench_kernel_sources[];
 extern const size_t bench_kernel_source_count;
+
+/* NULL: there is none of that name. */
+const bench_kernel_source *bench_find_source(const char *name);
 
 #endif

@@ -36,7 +36,7 @@ bool bench_measure(bench_device *d, bench_result *result) {
         good = bench_peak_round(&peak);
         for (size_t i = 0; i < o->count && good; ++i)
             good = bench_job_round(&jobs[i]);
-        bench_progress(d, round + 1.0, rounds);
+        bench_progress(d, round + 1.0, o->peers ? 2.0 * rounds : rounds); /* peers are the other half */
     }
     if (good) {
         bench_peak_ceilings(&peak, &result->ceilings);

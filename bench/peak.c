@@ -15,22 +15,13 @@ static const char *const names[BENCH_KERNELS] = {"fma_8", "fma_12", "fma_16", "e
 /* A vector's lanes times this is what a round of a work-item does: flops, or exponentials. */
 static const double work[BENCH_KERNELS] = {16.0, 24.0, 32.0, 8.0};
 
-static bool find_source(const char *name, const char **text, size_t *size) {
-    for (size_t i = 0; i < bench_kernel_source_count; ++i)
-        if (strcmp(bench_kernel_sources[i].name, name) == 0) {
-            *text = (const char *)bench_kernel_sources[i].bytes;
-            *size = bench_kernel_sources[i].size;
-            return true;
-        }
-    return false;
-}
-
 static bool build(bench_peak *p) {
     bench_device *d = p->device;
-    const char *texts[2];
-    size_t sizes[2];
-    if (!find_source("vector.clh", &texts[0], &sizes[0]) || !find_source("peak.cl", &texts[1], &sizes[1]))
+    const bench_kernel_source *vector = bench_find_source("vector.clh"), *peak = bench_find_source("peak.cl");
+    if (!vector || !peak)
         return bench_fail(d, "the benchmark's device code is not in the program");
+    const char *texts[2] = {(const char *)vector->bytes, (const char *)peak->bytes};
+    size_t sizes[2] = {vector->size, peak->size};
     char options[32];
     snprintf(options, sizeof options, "-DVL=%u", p->lanes);
     cl_int code;

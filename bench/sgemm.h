@@ -1,4 +1,4 @@
-/* Flops a second of OpenBLAS, where it was found when the program was configured and still is there. */
+/* Flops a second of OpenBLAS. */
 #ifndef BENCH_SGEMM_H
 #define BENCH_SGEMM_H
 

@@ -1,4 +1,4 @@
-# Embeds kernel sources as byte arrays (string literals have a length limit in C). Used in two ways:
+# Embeds kernel sources, and a script of the benchmark, as byte arrays (string literals have a length limit in C). Used in two ways:
 # - included: clfavor_embed_kernels(OUT PREFIX PATTERN...) makes the rule that writes the C file and sets OUT to its path;
 # - as a script, when a kernel changed: cmake -DOUTPUT=F "-DFILES=a;b" [-DPREFIX=clfavor] -P EmbedKernels.cmake
 # The C file defines PREFIX_kernel_sources and PREFIX_kernel_source_count, of types that kernel_sources.h declares.

@@ -102,4 +102,20 @@ grep -q '^flops_per_token_and_head: 4096$' stdout || fail "4 n d is not 4096"
 between fraction_of_peak.best 0 1.2
 good --shape 1,64,16,32 --operation features-query --repeats 1
 grep -q '^flops_per_token_and_head: 1024$' stdout || fail "2 m d is not 1024"
-good --shape 1,64,16,32 --causal --peers --repeats 1
+
+# ------------------------------------------------------------------------------------------------- peers
+
+# Those in Python have their own test, and what an interpreter has is not for this one to know.
+export CLFAVOR_BENCH_PYTHON=/nonexistent/python3
+good --shape 2,300,16,32 --shape 1,64,16,32 --peers --repeats 1 --json peers.json --report peers.html
+[ "$(grep -c 'note: peers in Python' stderr)" -eq 1 ] || fail "not one note for all shapes: $(cat stderr)"
+for peer in openblas clblast; do
+    grep -q "^peer: $peer$" stdout || grep -q "note: $peer: not" stderr || fail "nothing about $peer: $(cat stderr)"
+done
+if grep -q '^peer: ' stdout; then
+    between peer_over_linear.best 0 1e9
+    between peer_over_exact.best 0 1e9
+    grep -q '^failed: no$' stdout || fail "--peers: $(cat stdout)"
+    grep -q '"peer_over_linear": {' peers.json || fail "JSON without the peers"
+    grep -q 'Beside others' peers.html || fail "no peers in the page"
+fi
