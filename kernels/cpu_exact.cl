@@ -96,7 +96,7 @@ INLINE REAL largest_score(__local const REAL *score, int count, INT last, int v)
     REAL top = (REAL)(NEG_INF);
     for (int j = 0; j < count; ++j) {
         const REAL s = score[2 * j + v];
-        top = (INT)(j) <= last & s > top ? s : top;
+        top = ((INT)(j) <= last & s > top) ? s : top;
     }
     return top;
 }
