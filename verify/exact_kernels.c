@@ -248,7 +248,7 @@ static bool bits(verify_worker *worker, const verify_exact *exact, verify_exact_
     size_t rows = 2 * (3 * CHUNK + 1), keys = rows, kept = exact->causal ? SPLIT + 1 : 3 * CHUNK + 1;
     bool good = problem_open(&p, worker, 1.0);
     for (size_t i = 0; good && i < keys * D; ++i)
-        p.k[i] *= 5.0F; /* exponents of about -20, in base 2, so that small later keys raise them by more than LAZY */
+        p.k[i] *= 7.0F; /* exponents of about -40, in base 2, so that small later keys raise them by more than LAZY */
     good = good && problem_run(&p, worker);
     float *before = verify_alloc(worker, rows * (DV + 2), sizeof *before);
     float *inputs = verify_alloc(worker, keys * (D + DV), sizeof *inputs);
