@@ -26,6 +26,7 @@
 #define GROUP 1
 #endif
 
+#define UNROLL  _Pragma("unroll")
 #define VECTORS (PANEL / VL)
 #if VL == 1
 #define TR 1
@@ -41,7 +42,7 @@
 #define SIDE(name) layout.name##q
 #endif
 
-static inline INT lane_index(void) {
+INLINE INT lane_index(void) {
 #if VL == 1
     return 0;
 #elif VL == 4
@@ -53,14 +54,15 @@ static inline INT lane_index(void) {
 #endif
 }
 
-static inline REAL load_some(__global const float *from, int count) {
+INLINE REAL load_some(__global const float *from, int count) {
     float lane[VL];
     for (int i = 0; i < VL; ++i)
         lane[i] = i < count ? from[i] : 0.0f;
     return VLOAD(lane);
 }
 
-static inline void store_some(REAL value, __global float *to, int count) {
+/* The first `count` lanes; none if it is 0. */
+INLINE void store_some(REAL value, __global float *to, int count) {
     if (count >= VL) {
         VSTORE(value, to);
         return;
@@ -71,7 +73,7 @@ static inline void store_some(REAL value, __global float *to, int count) {
         to[i] = lane[i];
 }
 
-static inline float sum_of_lanes(REAL value) {
+INLINE float sum_of_lanes(REAL value) {
     float lane[VL], sum = 0.0f;
     VSTORE(value, lane);
     for (int i = 0; i < VL; ++i)
@@ -83,11 +85,9 @@ static inline float sum_of_lanes(REAL value) {
 #define LARGER_OR_NAN(value, maximum) ((value) > (maximum) || (value) != (value) ? (value) : (maximum))
 
 /* t[i] = panel . x[i] + offset for TR tokens; both are at their panel. */
-static inline void project(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *panel,
-                           __global const float *offset) {
-    for (int i = 0; i < TR; ++i)
-        for (int v = 0; v < VECTORS; ++v)
-            t[i][v] = (REAL)(0.0f);
+INLINE void project(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *panel,
+                    __global const float *offset) {
+    UNROLL for (int i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) t[i][v] = (REAL)(0.0f);
 #pragma unroll 4
     for (int k = 0; k < DIM; ++k) {
         REAL w[VECTORS];
@@ -102,28 +102,25 @@ static inline void project(REAL t[TR][VECTORS], __global const float *const x[TR
                 t[i][v] = MAD(s, w[v], t[i][v]);
         }
     }
-    for (int i = 0; i < TR; ++i)
-        for (int v = 0; v < VECTORS; ++v)
-            t[i][v] += VLOAD(offset + v * VL);
+    UNROLL for (int i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) t[i][v] += VLOAD(offset + v * VL);
 }
 
 /* What a row's feature is made from, t = w.x + b, for panel p; elu has no W. */
-static inline void project_rows(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *set,
-                                clfavor_weights_layout layout, uint p) {
+INLINE void project_rows(REAL t[TR][VECTORS], __global const float *const x[TR], __global const float *set,
+                         clfavor_weights_layout layout, uint p) {
 #if FAMILY == FAMILY_ELU
-    for (int i = 0; i < TR; ++i)
-        for (int v = 0; v < VECTORS; ++v) {
-            const int first = (int)p * PANEL + v * VL;
-            t[i][v] = load_some(x[i] + min(first, DIM), DIM - first);
-        }
+    UNROLL for (int i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) {
+        const int first = (int)p * PANEL + v * VL;
+        t[i][v] = load_some(x[i] + min(first, DIM), DIM - first);
+    }
 #else
     project(t, x, set + SIDE(w) + (ulong)p * DIM * PANEL, set + SIDE(b) + (ulong)p * PANEL);
 #endif
 }
 
 /* The part of the exponent that belongs to the token, in base 2. */
-static inline void token_scalars(float scalar[TR], __global const float *const x[TR], __global const float *set,
-                                 clfavor_weights_layout layout) {
+INLINE void token_scalars(float scalar[TR], __global const float *const x[TR], __global const float *set,
+                          clfavor_weights_layout layout) {
 #if FAMILY == FAMILY_RELU || FAMILY == FAMILY_ELU
     for (int i = 0; i < TR; ++i)
         scalar[i] = 0.0f;
@@ -133,9 +130,8 @@ static inline void token_scalars(float scalar[TR], __global const float *const x
         square[i] = (REAL)(0.0f);
     for (int p = 0; p * PANEL < DIM; ++p) {
         project(t, x, set + SIDE(t) + p * DIM * PANEL, set + SIDE(o) + p * PANEL);
-        for (int i = 0; i < TR; ++i)
-            for (int v = 0; v < VECTORS; ++v)
-                square[i] = lane_index() + (p * PANEL + v * VL) < DIM ? MAD(t[i][v], t[i][v], square[i]) : square[i];
+        UNROLL for (int i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) square[i] =
+            lane_index() + (p * PANEL + v * VL) < DIM ? MAD(t[i][v], t[i][v], square[i]) : square[i];
     }
     for (int i = 0; i < TR; ++i) {
         float linear = 0.0f;
@@ -161,37 +157,34 @@ static inline void token_scalars(float scalar[TR], __global const float *const x
 }
 
 /* The tokens of a tile; those beyond the end repeat the last one. */
-static inline void token_pointers(__global const float *x[TR], __global const float *tokens, ulong stride, uint first,
-                                  uint count) {
+INLINE void token_pointers(__global const float *x[TR], __global const float *tokens, ulong stride, uint first,
+                           uint count) {
     for (uint i = 0; i < TR; ++i)
         x[i] = tokens + min(first + i, count - 1) * stride;
 }
 
 /* Row `row`, one of [batch, head, tokens], of a view. */
-static inline ulong place(clfavor_view view, ulong slot, uint heads, ulong token) {
+INLINE ulong place(clfavor_view view, ulong slot, uint heads, ulong token) {
     return view.offset + slot / heads * view.batch + slot % heads * view.head + token * view.token;
 }
 
 /* Writes panels begin .. end - 1 of `count` tokens. `token` is what belongs to a token: for a LOG_MAP the number added
  * to its exponents, otherwise the factor of its values. `references` are the features' (keys of a LOG_MAP). */
-static inline void write_panels(__global const float *tokens, ulong stride, __global const float *set,
-                                clfavor_weights_layout layout, uint rows, const float *token,
-                                __global const float *references, float norm, __global float *out, ulong out_stride,
-                                uint count, uint begin, uint end) {
+INLINE void write_panels(__global const float *tokens, ulong stride, __global const float *set,
+                         clfavor_weights_layout layout, uint rows, const float *token, __global const float *references,
+                         float norm, __global float *out, ulong out_stride, uint count, uint begin, uint end) {
     for (uint p = begin; p < end; ++p) {
         for (uint first = 0; first < count; first += TR) {
             __global const float *x[TR];
             REAL t[TR][VECTORS];
             token_pointers(x, tokens, stride, first, count);
             project_rows(t, x, set, layout, p);
-            for (uint i = 0; i < TR && first + i < count; ++i) {
+            UNROLL for (uint i = 0; i < TR; ++i) {
                 __global float *row = out + (first + i) * out_stride;
-                const REAL own = (REAL)(token[first + i]);
-                for (int v = 0; v < VECTORS; ++v) {
+                const REAL own = (REAL)(token[min(first + i, count - 1)]);
+                UNROLL for (int v = 0; v < VECTORS; ++v) {
                     const uint r = p * PANEL + v * VL;
-                    const int some = (int)(rows - min(r, rows));
-                    if (!some)
-                        break;
+                    const int some = first + i < count ? (int)(rows - min(r, rows)) : 0;
 #if LOG_MAP
                     REAL exponent = map_exponent(t[i][v]) + own;
 #if KEY
@@ -200,7 +193,7 @@ static inline void write_panels(__global const float *tokens, ulong stride, __gl
 #endif
                     store_some(exp2_real(exponent) * norm, row + r, some);
 #else
-                    for (int part = 0; part < VALUES; ++part)
+                    UNROLL for (int part = 0; part < VALUES; ++part)
                         store_some(map_value(t[i][v], part) * own, row + (ulong)part * rows + r, some);
 #endif
                 }
@@ -232,16 +225,14 @@ __kernel void features_query(TENSORS, ulong first_item) {
         token_scalars(scalar, row, set, layout);
 #if LOG_MAP
         REAL maximum[TR], t[TR][VECTORS];
-        for (uint i = 0; i < TR; ++i)
-            maximum[i] = (REAL)(NEG_INF);
+        UNROLL for (uint i = 0; i < TR; ++i) maximum[i] = (REAL)(NEG_INF);
         for (uint p = 0; p < panels; ++p) {
             project_rows(t, row, set, layout, p);
-            for (uint i = 0; i < TR; ++i)
-                for (int v = 0; v < VECTORS; ++v) {
-                    const REAL exponent = map_exponent(t[i][v]);
-                    const INT r = lane_index() + (int)(p * PANEL + v * VL);
-                    maximum[i] = r < (int)sizes.rows ? LARGER_OR_NAN(exponent, maximum[i]) : maximum[i];
-                }
+            UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) {
+                const REAL exponent = map_exponent(t[i][v]);
+                const INT r = lane_index() + (int)(p * PANEL + v * VL);
+                maximum[i] = r < (int)sizes.rows ? LARGER_OR_NAN(exponent, maximum[i]) : maximum[i];
+            }
         }
 #endif
         for (uint i = 0; i < TR && first + i < count; ++i) {
@@ -266,7 +257,7 @@ __kernel void features_query(TENSORS, ulong first_item) {
 #else
 
 /* Floats of a slot's references: one for each padded row, or one in all. */
-static inline ulong references_of(uint panels) {
+INLINE ulong references_of(uint panels) {
     return LOG_MAP ? (ulong)panels * PANEL : 1;
 }
 
@@ -304,11 +295,10 @@ __kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_off
                 REAL t[TR][VECTORS];
                 token_pointers(row, tokens, x_view.token, first, count);
                 project_rows(t, row, set, layout, first_panel + p);
-                for (uint i = 0; i < TR; ++i)
-                    for (int v = 0; v < VECTORS; ++v) {
-                        const REAL exponent = map_exponent(t[i][v]) + scalar[first + i];
-                        maximum[p][v] = LARGER(exponent, maximum[p][v]);
-                    }
+                UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) {
+                    const REAL exponent = map_exponent(t[i][v]) + scalar[first + i];
+                    maximum[p][v] = LARGER(exponent, maximum[p][v]);
+                }
             }
 #else
         for (uint i = 0; i < count; ++i)
