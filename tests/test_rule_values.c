@@ -180,6 +180,37 @@ START_TEST(large_norms) {
 }
 END_TEST
 
+/* Keys of one direction, then the opposite one: for relu the later keys are the first that have half of the features,
+ * long after the first keys gave the others their references; for the exponential ones exponents rise by tens of bits. */
+START_TEST(late_features) {
+    for (int i = 0; i < NONNEGATIVE; ++i)
+        for (uint32_t causal = 0; causal < 2; ++causal)
+            for (uint32_t turn = 1; turn < 300; turn = turn * 5 / 2 + 32) {
+                test_case c = test_case_resolve((test_case){.map = nonnegative[i],
+                                                            .n = 300,
+                                                            .d = DIM,
+                                                            .dv = COLUMNS,
+                                                            .m = 70,
+                                                            .causal = causal,
+                                                            .sigma = 1.0,
+                                                            .seed = 37});
+                test_inputs inputs = test_inputs_create(&c);
+                for (size_t j = 0; j < inputs.k_count; ++j)
+                    inputs.k[j] = (j / c.d < turn ? -6.0F : 1.0F) * (float)(1.0 + 0.1 * sin((double)j));
+                test_outputs out = run(_i, &c, &inputs);
+                test_reference reference = test_run_reference(&c, &inputs);
+                size_t skipped;
+                double error = test_case_error(&c, &out, &reference, &skipped);
+                RULES_EXPECT(error <= 2e-5, "%s: turn at %u: error %.3g", test_case_name(&c, rules_classes[_i]), turn,
+                             error);
+                test_reference_free(&reference);
+                test_outputs_free(&out);
+                test_inputs_free(&inputs);
+            }
+}
+END_TEST
+
+
 /* Signed maps where rows cancel: numerator and denominator, sign exp(lse) (O, 1), are compared instead of O. Relative
  * to sum|terms|, a denominator is off by the features' errors, eps (16 + 2 sqrt(d) a); a numerator by as much times the
  * largest |v|, and once more for O's own rounding. */
@@ -329,6 +360,7 @@ static void add_tests(TCase *tcase) { /* the loop index is the class */
     tcase_add_loop_test(tcase, constant_values, 0, 2);
     tcase_add_loop_test(tcase, unit_values, 0, 2);
     tcase_add_loop_test(tcase, relu_without_active_features, 0, 2);
+    tcase_add_loop_test(tcase, late_features, 0, 2);
     tcase_add_loop_test(tcase, large_norms, 0, 2);
     tcase_add_loop_test(tcase, cancelling_rows, 0, 2);
     tcase_add_loop_test(tcase, golden_thirds, 0, 2);
