@@ -170,7 +170,7 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
                 references ref;
                 keep_references(&ref, state, group, count);
                 take_queries(scratch + AT_PHI_Q, head, &ref, side, state, group, 0, count, false, &next_q, &next_o);
-                add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count);
+                add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count, panel == 0);
             }
             finish_rows(head, side, scratch + AT_SCALAR, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse,
                         sign, at_sign, sizes.value_dim, log2_norm);
@@ -231,7 +231,7 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                     soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + (token + from) * at_o.token,
                                             at_o.token, min((ulong)count, to) - min((ulong)count, from), own_rows);
                     take_queries(phi_q, head, &ref, query, state, group, low, ref.high, true, &next_q, &next_o);
-                    add_state_outputs(head, phi_q, state, group, low, ref.high);
+                    add_state_outputs(head, phi_q, state, group, low, ref.high, panel == first_panel);
                     add_products(head, phi_q, phi_k, group, low, ref.high);
                 }
                 update_state(state, phi_k, scratch + AT_V, &ref, group, low);
@@ -249,8 +249,8 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                     __global float *to = workspace + wave.partial +
                                          (row * (wave.end - wave.begin) + token - wave.begin + i) * PARTIAL_ROW;
                     for (uint p = 0; p < VPANELS; ++p)
-                        for (uint l = 0; l < PANEL; ++l)
-                            to[p * PANEL + l] = head[AT_ACC + (p * CHUNK + i) * PANEL + l];
+                        for (uint l = 0; l < PANEL; l += VL)
+                            VSTORE(VLOAD(head + AT_ACC + (p * CHUNK + i) * PANEL + l), to + p * PANEL + l);
                     to[VPANELS * PANEL] = head[AT_DEN + i];
                     to[VPANELS * PANEL + 1] = head[AT_ROW_MAX + i];
                 }
@@ -287,9 +287,10 @@ __kernel void favor_combine(__global const float *q, clfavor_view at_q, __global
                 const float factor = row_max == top ? 1.0f : exp2(row_max - top);
                 head[AT_DEN + i] = MAD(part[VPANELS * PANEL], factor, head[AT_DEN + i]);
                 for (uint p = 0; p < VPANELS; ++p)
-                    for (uint l = 0; l < PANEL; ++l) {
+                    for (uint l = 0; l < PANEL; l += VL) {
                         __local float *acc = head + AT_ACC + (p * CHUNK + i) * PANEL + l;
-                        *acc = MAD(part[p * PANEL + l], factor, *acc);
+                        const REAL sum = piece == 0 ? (REAL)(0.0f) : VLOAD(acc);
+                        VSTORE(MAD(VLOAD(part + p * PANEL + l), (REAL)(factor), sum), acc);
                     }
             }
             head[AT_ROW_MAX + i] = top;
