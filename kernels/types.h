@@ -14,9 +14,10 @@ typedef struct clfavor_view {
 } clfavor_view;
 
 /* The packed weights of one parameter set start at set * set_stride; the rest are offsets from there.
- * wq, wk: [panel][dim][PANEL]; bq, bk: [padded rows]; sq, sk: {quad coefficient, constant} of the scalar term.
- * General estimator only: tq, tk [panel][dim][PANEL] of dim rows, oq, ok [padded dim] what is added to T x,
- * uq, uk [dim] the linear term. Everything is in base 2, and the square root of the scale is folded in. */
+ * wq, wk: [panel][dim][PANEL], the same place unless the estimator is general; bq, bk: [padded rows]; sq, sk: {quad
+ * coefficient, constant} of the scalar term. General estimator only: tq, tk [panel][dim][PANEL] of dim rows, oq, ok
+ * [padded dim] what is added to T x, uq, uk [dim] the linear term. Everything is in base 2, and the square root of the
+ * scale is folded in. */
 typedef struct clfavor_weights_layout {
     ulong set_stride;
     ulong wq, wk, bq, bk, sq, sk, tq, tk, oq, ok, uq, uk;

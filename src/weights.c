@@ -25,7 +25,7 @@ static void lay_out(clfavor_weights *weights) {
     size_t matrix = weights->family == CLFAVOR_FAMILY_ELU ? 0 : padded * d;
     cl_ulong used = 0;
     layout->wq = reserve(&used, matrix);
-    layout->wk = reserve(&used, matrix);
+    layout->wk = weights->general ? reserve(&used, matrix) : layout->wq; /* one matrix, which then is in the cache */
     layout->bq = reserve(&used, padded);
     layout->bk = reserve(&used, padded);
     layout->sq = reserve(&used, 2);
@@ -64,7 +64,7 @@ static void pack_side(const clfavor_weights *weights, const clfavor_estimator *e
     bool exponential = weights->family == CLFAVOR_FAMILY_EXP;
     bool log_map = weights->family != CLFAVOR_FAMILY_TRIG && weights->family != CLFAVOR_FAMILY_TRIG_PHASE;
     double root = sqrt(estimator->scale), base = exponential ? CLFAVOR_LOG2E : 1.0;
-    if (weights->family != CLFAVOR_FAMILY_ELU)
+    if (side->w)
         pack_panels(set + side->at_w, side->w, rows, d, panel, root * base);
     for (uint32_t r = 0; r < padded; ++r)
         set[side->at_b + r] = r < rows ? (float)(side->b ? side->b[r] * base : 0.0) : log_map ? -INFINITY : 0.0F;
@@ -97,7 +97,7 @@ static void pack(const clfavor_weights *weights, const clfavor_estimator *e, flo
             .at_w = at->wk, .at_b = at->bk, .at_s = at->sk, .at_t = at->tk, .at_o = at->ok, .at_u = at->uk};
         if (e->wq) {
             query.w = e->wq + s * rows * d;
-            key.w = e->wk + s * rows * d;
+            key.w = at->wk == at->wq ? NULL : e->wk + s * rows * d;
         }
         if (e->bq) {
             query.b = e->bq + s * rows;
