@@ -270,8 +270,9 @@ __kernel void favor_combine(__global const float *q, clfavor_view at_q, __global
     __local float *head = scratch + AT_HEADS;
     for (uint h = 0; h < slot.heads; ++h) {
         clear_head(head, false);
-        pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token, at_q.token,
-                    count);
+        if (lse)
+            pack_tokens(head + AT_QUERIES, head_at(q, at_q, slot.batch, slot.head + h) + token * at_q.token, at_q.token,
+                        count);
         for (uint i = 0; i < count; ++i) {
             const ulong row = ((ulong)local_slot * wave.share_heads + h) * wave.pieces;
             __global const float *from =
