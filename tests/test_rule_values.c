@@ -181,7 +181,8 @@ START_TEST(large_norms) {
 END_TEST
 
 /* Keys of one direction, then the opposite one: for relu the later keys are the first that have half of the features,
- * long after the first keys gave the others their references; for the exponential ones exponents rise by tens of bits. */
+ * long after the first keys gave the others their references; for the exponential ones exponents rise by tens of bits.
+ */
 START_TEST(late_features) {
     for (int i = 0; i < NONNEGATIVE; ++i)
         for (uint32_t causal = 0; causal < 2; ++causal)
@@ -209,7 +210,6 @@ START_TEST(late_features) {
             }
 }
 END_TEST
-
 
 /* Signed maps where rows cancel: numerator and denominator, sign exp(lse) (O, 1), are compared instead of O. Relative
  * to sum|terms|, a denominator is off by the features' errors, eps (16 + 2 sqrt(d) a); a numerator by as much times the
