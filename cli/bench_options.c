@@ -95,7 +95,8 @@ static int parse_operation(bench_arguments *a, const char *text) {
     return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
-static int take(bench_arguments *a, int key, char *text, struct argp_state *state) {
+static int take(void *arguments, int key, char *text, struct argp_state *state) {
+    bench_arguments *a = arguments;
     if (text && !*text)
         return cli_error(CLI_USAGE, "bench: %s expects a value, got an empty one", state->argv[state->next - 1]);
     switch (key) {
@@ -135,19 +136,6 @@ static int take(bench_arguments *a, int key, char *text, struct argp_state *stat
     }
 }
 
-static error_t parse_key(int key, char *text, struct argp_state *state) {
-    bench_arguments *a = state->input;
-    if (key == ARGP_KEY_ERROR) {
-        if (a->status == CLI_OK)
-            a->status = options_refuse_word("bench", table, state);
-        return 0;
-    }
-    if (key > KEY_HELP) /* the others that argp calls with */
-        return ARGP_ERR_UNKNOWN;
-    a->status = take(a, key, text, state);
-    return a->status == CLI_OK ? 0 : EINVAL;
-}
-
 static int check(const bench_arguments *a) {
     bool attention = a->operation == CLFAVOR_OP_ATTENTION, exact = a->operation == CLFAVOR_OP_EXACT;
     if (a->sweep && a->shape_count)
@@ -183,8 +171,8 @@ static int list(bench_arguments *a) {
 
 int bench_arguments_parse(bench_arguments *a, int argc, char **argv) {
     *a = (bench_arguments){0};
-    struct argp argp = {table, parse_key, NULL, doc, NULL, NULL, NULL};
-    int status = options_argp(&argp, "bench", argc, argv, a, &a->status);
+    static const options_parser parser = {"bench", doc, table, KEY_HELP, take};
+    int status = options_read(&parser, argc, argv, a);
     if (!status)
         status = check(a);
     return status ? status : list(a);

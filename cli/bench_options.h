@@ -6,7 +6,6 @@
 #include "options.h"
 
 typedef struct bench_arguments {
-    int status;
     bench_shape *shapes;
     size_t shape_count;
     bench_work *work; /* what the shapes and flags amount to */

@@ -6,14 +6,13 @@
 
 #include "bench_options.h"
 #include "cmd.h"
-#include "inputs.h"
 #include "message.h"
-#include "outfile.h"
 #include "progress.h"
 #include "report.h"
+#include "report_file.h"
 #include "session.h"
 
-static bool write_json(const bench_result *result, FILE *to) {
+static bool write_json(const void *result, FILE *to) {
     json_t *object = bench_json(result);
     bool good =
         object && json_dumpf(object, to, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', to) != EOF;
@@ -21,39 +20,8 @@ static bool write_json(const bench_result *result, FILE *to) {
     return good;
 }
 
-/* One report: where it goes and what writes it. */
-typedef struct bench_output {
-    outfile file;
-    const char *path;
-    bool (*write)(const bench_result *, FILE *);
-} bench_output;
-
-static int open_outputs(bench_output outputs[2], const bench_arguments *a) {
-    const char *paths[2] = {a->json, a->report};
-    char error[OUTFILE_ERROR];
-    int status = inputs_check_paths(paths, 2, NULL, 0);
-    for (int i = 0; i < 2 && !status; ++i) {
-        outputs[i].path = paths[i];
-        if (paths[i] && !outfile_open(&outputs[i].file, paths[i], error))
-            status = cli_error(CLI_FAILED, "%s", error);
-    }
-    return status;
-}
-
-static int write_output(bench_output *output, const bench_result *result) {
-    char *text = NULL, error[OUTFILE_ERROR];
-    size_t size = 0;
-    if (!output->path)
-        return CLI_OK;
-    FILE *memory = open_memstream(&text, &size);
-    bool good = memory && output->write(result, memory);
-    if (memory)
-        good = fclose(memory) == 0 && good;
-    int status = good ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
-    if (!status && !(outfile_write(&output->file, text, size, error) && outfile_commit(&output->file, error)))
-        status = cli_error(CLI_FAILED, "%s", error);
-    free(text);
-    return status;
+static bool write_html(const void *result, FILE *to) {
+    return bench_write_html(result, to);
 }
 
 /* ------------------------------------------------------------------------------------------------------- stdout */
@@ -135,7 +103,7 @@ static void on_note(void *user, const char *line) {
     cli_note("%s", line);
 }
 
-static int run(const bench_arguments *a, session *s, bench_output outputs[2]) {
+static int run(const bench_arguments *a, session *s, report_file reports[2]) {
     progress p;
     bench_result result;
     char error[BENCH_ERROR];
@@ -155,8 +123,8 @@ static int run(const bench_arguments *a, session *s, bench_output outputs[2]) {
     bool good = bench_run(&request, &result, error);
     progress_stop(&p);
     int status = good ? CLI_OK : cli_error(CLI_FAILED, "%s%s%s", error, s->log[0] ? ": " : "", s->log);
-    for (int i = 0; i < 2 && !status; ++i)
-        status = write_output(&outputs[i], &result);
+    if (!status)
+        status = report_files_write(reports, 2, &result);
     if (!status)
         status = print_result(&result);
     if (!status)
@@ -168,16 +136,15 @@ static int run(const bench_arguments *a, session *s, bench_output outputs[2]) {
 int cmd_bench(int argc, char **argv) {
     bench_arguments a;
     session s = {0};
-    bench_output outputs[2] = {{OUTFILE_CLOSED, NULL, write_json}, {OUTFILE_CLOSED, NULL, bench_write_html}};
     int status = bench_arguments_parse(&a, argc, argv);
+    report_file reports[2] = {{OUTFILE_CLOSED, a.json, write_json}, {OUTFILE_CLOSED, a.report, write_html}};
     if (!status)
         status = session_open_kernels(&s, a.device, a.device_class, a.kernel_dir);
     if (!status)
-        status = open_outputs(outputs, &a);
+        status = report_files_open(reports, 2);
     if (!status)
-        status = run(&a, &s, outputs);
-    for (int i = 0; i < 2; ++i)
-        outfile_discard(&outputs[i].file);
+        status = run(&a, &s, reports);
+    report_files_discard(reports, 2);
     session_close(&s);
     bench_arguments_free(&a);
     return status == OPTIONS_EXIT ? CLI_OK : status;

@@ -10,17 +10,25 @@
 #include "inputs.h"
 #include "message.h"
 #include "progress.h"
+#include "report_file.h"
 #include "session.h"
 #include "verify_data.h"
 #include "verify_mutants.h"
 #include "verify_options.h"
 
-/* One report: where it goes and what writes it. */
-typedef struct verify_output {
-    outfile file;
-    const char *path;
-    bool (*write)(const verify_result *, FILE *);
-} verify_output;
+enum { REPORTS = 3 };
+
+static bool write_json(const void *result, FILE *to) {
+    return verify_write_json(result, to);
+}
+
+static bool write_junit(const void *result, FILE *to) {
+    return verify_write_junit(result, to);
+}
+
+static bool write_html(const void *result, FILE *to) {
+    return verify_write_html(result, to);
+}
 
 static int draw_seed(verify_arguments *a) {
     if (!a->seed_random)
@@ -36,38 +44,14 @@ static int draw_seed(verify_arguments *a) {
     return CLI_OK;
 }
 
-static int open_outputs(verify_output outputs[3], const verify_arguments *a) {
-    const char *paths[3] = {a->json, a->junit, a->report}, *inputs[1];
-    char error[OUTFILE_ERROR];
-    for (size_t i = 0; i < a->resume_count; ++i) {
-        inputs[0] = a->resume[i];
-        int status = inputs_check_paths(paths, 3, inputs, 1);
+/* A report must not replace the records that it is made from. */
+static int open_reports(report_file reports[REPORTS], const verify_arguments *a) {
+    for (size_t i = 0; i < REPORTS; ++i) {
+        int status = inputs_check_paths(&reports[i].path, 1, a->resume, a->resume_count);
         if (status)
             return status;
     }
-    int status = inputs_check_paths(paths, 3, NULL, 0);
-    for (int i = 0; i < 3 && !status; ++i) {
-        outputs[i].path = paths[i];
-        if (paths[i] && !outfile_open(&outputs[i].file, paths[i], error))
-            status = cli_error(CLI_FAILED, "%s", error);
-    }
-    return status;
-}
-
-static int write_output(verify_output *output, const verify_result *result) {
-    char *text = NULL, error[OUTFILE_ERROR];
-    size_t size = 0;
-    if (!output->path)
-        return CLI_OK;
-    FILE *memory = open_memstream(&text, &size);
-    bool good = memory && output->write(result, memory);
-    if (memory)
-        good = fclose(memory) == 0 && good;
-    int status = good ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
-    if (!status && !(outfile_write(&output->file, text, size, error) && outfile_commit(&output->file, error)))
-        status = cli_error(CLI_FAILED, "%s", error);
-    free(text);
-    return status;
+    return report_files_open(reports, REPORTS);
 }
 
 static void print_check(const verify_check *c) {
@@ -160,7 +144,7 @@ static verify_options make_options(const verify_arguments *a, const session *s) 
                             .stop_early = a->mutant && strcmp(a->mutant, "none") != 0};
 }
 
-static int run_suites(const verify_arguments *a, const session *s, verify_output outputs[3]) {
+static int run_suites(const verify_arguments *a, const session *s, report_file reports[REPORTS]) {
     verify_result result;
     char error[512] = "";
     bool bad_input = false;
@@ -183,8 +167,8 @@ static int run_suites(const verify_arguments *a, const session *s, verify_output
         good ? CLI_OK : cli_error(bad_input ? CLI_USAGE : CLI_FAILED, "%s%s%s", error, s->log[0] ? ": " : "", s->log);
     if (!status && a->mutants)
         status = verify_mutants_run(a, &result);
-    for (int i = 0; i < 3 && !status; ++i)
-        status = write_output(&outputs[i], &result);
+    if (!status)
+        status = report_files_write(reports, REPORTS, &result);
     if (!status)
         status = a->calibrate ? print_calibration(&result) : print_result(&result);
     if (!status && result.failed)
@@ -205,10 +189,10 @@ static int list(const verify_arguments *a) {
 int cmd_verify(int argc, char **argv) {
     verify_arguments a;
     session s = {0};
-    verify_output outputs[3] = {{OUTFILE_CLOSED, NULL, verify_write_json},
-                                {OUTFILE_CLOSED, NULL, verify_write_junit},
-                                {OUTFILE_CLOSED, NULL, verify_write_html}};
     int status = verify_arguments_parse(&a, argc, argv);
+    report_file reports[REPORTS] = {{OUTFILE_CLOSED, a.json, write_json},
+                                    {OUTFILE_CLOSED, a.junit, write_junit},
+                                    {OUTFILE_CLOSED, a.report, write_html}};
     if (!status)
         status = verify_mutants_select(a.mutant);
     if (!status && a.list) {
@@ -217,11 +201,10 @@ int cmd_verify(int argc, char **argv) {
         if (!(status = draw_seed(&a)))
             status = verify_data(&a);
     } else if (!status && !(status = session_open(&s, a.device, a.device_class)) &&
-               !(status = open_outputs(outputs, &a)) && !(status = draw_seed(&a))) {
-        status = run_suites(&a, &s, outputs);
+               !(status = open_reports(reports, &a)) && !(status = draw_seed(&a))) {
+        status = run_suites(&a, &s, reports);
     }
-    for (int i = 0; i < 3; ++i)
-        outfile_discard(&outputs[i].file);
+    report_files_discard(reports, REPORTS);
     session_close(&s);
     verify_arguments_free(&a);
     return status == OPTIONS_EXIT ? CLI_OK : status;

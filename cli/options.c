@@ -218,7 +218,7 @@ static const struct argp_option *table(subcommand command) {
 
 static const char *const names[] = {"run", "features", "devices"};
 
-int options_refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state) {
+static int refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state) {
     const char *word = state->next > 0 ? state->argv[state->next - 1] : "";
     const char *name = word + strspn(word, "-");
     size_t length = strcspn(name, "=");
@@ -237,7 +237,8 @@ static int parse_text(const options *o, int key, const char *text) {
                  : cli_error(CLI_USAGE, "%s: --%s expects a name, got an empty one", names[o->command], entry->name);
 }
 
-static int take_option(options *o, int key, char *arg, struct argp_state *state) {
+static int take_option(void *arguments, int key, char *arg, struct argp_state *state) {
+    options *o = arguments;
     switch (key) {
 #define TEXT(KEY, field)                                                                                               \
     case KEY:                                                                                                          \
@@ -301,19 +302,6 @@ static int take_option(options *o, int key, char *arg, struct argp_state *state)
     }
 }
 
-static error_t parse_key(int key, char *arg, struct argp_state *state) {
-    options *o = state->input;
-    if (key == ARGP_KEY_ERROR) {
-        if (o->status == CLI_OK)
-            o->status = options_refuse_word(names[o->command], table(o->command), state);
-        return 0;
-    }
-    if (key > KEY_HELP) /* the others that argp calls with */
-        return ARGP_ERR_UNKNOWN;
-    o->status = take_option(o, key, arg, state);
-    return o->status == CLI_OK ? 0 : EINVAL;
-}
-
 static int require(const char *who, const char *name, const char *value) {
     return value ? CLI_OK : cli_error(CLI_USAGE, "%s needs --%s; see `clfavor %s --help`", who, name, who);
 }
@@ -340,22 +328,45 @@ int options_help(const struct argp_state *state) {
     return cli_flush() ? CLI_FAILED : OPTIONS_EXIT;
 }
 
-int options_argp(const struct argp *argp, const char *command, int argc, char **argv, void *input, const int *status) {
+/* What argp hands from call to call. */
+typedef struct reading {
+    const options_parser *parser;
+    void *arguments;
+    int status;
+} reading;
+
+static error_t parse_key(int key, char *text, struct argp_state *state) {
+    reading *r = state->input;
+    const options_parser *parser = r->parser;
+    if (key == ARGP_KEY_ERROR) {
+        if (r->status == CLI_OK)
+            r->status = refuse_word(parser->command, parser->table, state);
+        return 0;
+    }
+    if (key > parser->last_key) /* the others that argp calls with */
+        return ARGP_ERR_UNKNOWN;
+    r->status = parser->take(r->arguments, key, text, state);
+    return r->status == CLI_OK ? 0 : EINVAL;
+}
+
+int options_read(const options_parser *parser, int argc, char **argv, void *arguments) {
+    const struct argp argp = {parser->table, parse_key, NULL, parser->doc, NULL, NULL, NULL};
+    reading r = {parser, arguments, CLI_OK};
     char name[32] = "clfavor ";
-    strncat(name, command, sizeof name - 9);
+    strncat(name, parser->command, sizeof name - 9);
     argv[0] = name;
     error_t error =
-        argp_parse(argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_LONG_ONLY, NULL, input);
+        argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_LONG_ONLY, NULL, &r);
     argv[0] = NULL;
-    if (*status == CLI_OK && error)
+    if (r.status == CLI_OK && error)
         return cli_error(CLI_FAILED, "the command line cannot be read: %s", strerror(error));
-    return *status;
+    return r.status;
 }
 
 int options_parse(options *o, subcommand command, int argc, char **argv) {
     static const char *const docs[] = {run_doc, features_doc, devices_doc};
     *o = (options){.command = command, .compare_rows = 4096};
-    struct argp argp = {table(command), parse_key, NULL, docs[command], NULL, NULL, NULL};
-    int status = options_argp(&argp, names[command], argc, argv, o, &o->status);
+    const options_parser parser = {names[command], docs[command], table(command), KEY_HELP, take_option};
+    int status = options_read(&parser, argc, argv, o);
     return status ? status : check(o);
 }

@@ -16,7 +16,6 @@ typedef enum role { ROLE_NONE, ROLE_QUERY, ROLE_KEY } role;
 
 typedef struct options {
     subcommand command;
-    int status; /* CLI_OK, an exit code or OPTIONS_EXIT */
     const char *q, *k, *v, *x;
     const char *out, *out_scale, *lse, *lse_sign;
     const char *projection_in, *projection_out;
@@ -34,17 +33,24 @@ typedef struct options {
 
 #define OPTIONS_DEFAULT_FEATURES 256u
 
-/* argv[0] is the subcommand's name. Answers --help on stdout; says on stderr what is wrong. Returns status. */
+/* argv[0] is the subcommand's name. Answers --help on stdout; says on stderr what is wrong. Returns CLI_OK, an exit
+ * code or OPTIONS_EXIT. */
 int options_parse(options *o, subcommand command, int argc, char **argv);
 
 const char *options_map_name(clfavor_map map);
 
 /* --- for subcommands with a parser of their own --- */
 
-/* Runs argp; *status is what the parser leaves behind, CLI_OK at first. Returns it, or an error that was printed. */
-int options_argp(const struct argp *argp, const char *command, int argc, char **argv, void *input, const int *status);
-/* For ARGP_KEY_ERROR: the word before state->next is unknown, ambiguous, lacks its value or has one too many. */
-int options_refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state);
+typedef struct options_parser {
+    const char *command, *doc;
+    const struct argp_option *table;
+    int last_key; /* of the table's; keys start at 256 */
+    /* Takes one of these keys or a word that is no option. Returns CLI_OK, or the status to stop with. */
+    int (*take)(void *arguments, int key, char *text, struct argp_state *state);
+} options_parser;
+
+/* Has the parser take everything. Returns the status of the first thing that was not CLI_OK; errors were printed. */
+int options_read(const options_parser *parser, int argc, char **argv, void *arguments);
 int options_help(const struct argp_state *state);
 /* Reads a whole number; says what was expected. */
 int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t high, uint64_t *value);

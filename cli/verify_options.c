@@ -123,7 +123,8 @@ static int parse_seed(const char *text, verify_arguments *a) {
     return cli_error(CLI_USAGE, "--seed expects a whole number from 0 to 2^64 - 1, or random, got '%s'", text);
 }
 
-static int take(verify_arguments *a, int key, char *text, struct argp_state *state) {
+static int take(void *arguments, int key, char *text, struct argp_state *state) {
+    verify_arguments *a = arguments;
     if (text && !*text)
         return cli_error(CLI_USAGE, "verify: %s expects a value, got an empty one", state->argv[state->next - 1]);
     switch (key) {
@@ -174,19 +175,6 @@ static int take(verify_arguments *a, int key, char *text, struct argp_state *sta
     }
 }
 
-static error_t parse_key(int key, char *text, struct argp_state *state) {
-    verify_arguments *a = state->input;
-    if (key == ARGP_KEY_ERROR) {
-        if (a->status == CLI_OK)
-            a->status = options_refuse_word("verify", table, state);
-        return 0;
-    }
-    if (key > KEY_HELP) /* the others that argp calls with */
-        return ARGP_ERR_UNKNOWN;
-    a->status = take(a, key, text, state);
-    return a->status == CLI_OK ? 0 : EINVAL;
-}
-
 static int check(const verify_arguments *a) {
     bool own = a->q || a->k || a->v;
     if (own && !(a->q && a->k))
@@ -208,8 +196,8 @@ static int check(const verify_arguments *a) {
 
 int verify_arguments_parse(verify_arguments *a, int argc, char **argv) {
     *a = (verify_arguments){0};
-    struct argp argp = {table, parse_key, NULL, doc, NULL, NULL, NULL};
-    int status = options_argp(&argp, "verify", argc, argv, a, &a->status);
+    static const options_parser parser = {"verify", doc, table, KEY_HELP, take};
+    int status = options_read(&parser, argc, argv, a);
     return status ? status : check(a);
 }
 

@@ -6,7 +6,6 @@
 #include "verify.h"
 
 typedef struct verify_arguments {
-    int status;
     verify_level level;
     uint64_t seed;
     double alpha;
