@@ -75,7 +75,7 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
             references ref;
             take_keys(scratch + AT_PHI_K, &ref, scratch + AT_KEYS, scratch + AT_SCALAR, side, state, group, 0, count,
                       false, &next_k, &next_v);
-            update_state(state, scratch + AT_PHI_K, scratch + AT_V, &ref, group, 0);
+            update_state(state, scratch + AT_PHI_K, scratch + AT_V, &ref, group, 0, token_panels(count));
         }
     }
 }
@@ -169,7 +169,8 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
                 const group_view group = group_at(panel, panels, sizes.rows);
                 references ref;
                 keep_references(&ref, state, group, count);
-                take_queries(scratch + AT_PHI_Q, head, &ref, side, state, group, 0, count, false, &next_q, &next_o);
+                take_queries(scratch + AT_PHI_Q, head, &ref, side, state, group, token_panels(count), 0, count, false,
+                             &next_q, &next_o);
                 add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count, panel == 0);
             }
             finish_rows(head, side, scratch + AT_SCALAR, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse,
@@ -230,11 +231,12 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                                             at_q.token, min(next_count, to) - min(next_count, from), own_rows);
                     soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + (token + from) * at_o.token,
                                             at_o.token, min((ulong)count, to) - min((ulong)count, from), own_rows);
-                    take_queries(phi_q, head, &ref, query, state, group, low, ref.high, true, &next_q, &next_o);
+                    take_queries(phi_q, head, &ref, query, state, group, token_panels(count), low, ref.high, true,
+                                 &next_q, &next_o);
                     add_state_outputs(head, phi_q, state, group, low, ref.high, panel == first_panel);
                     add_products(head, phi_q, phi_k, group, low, ref.high);
                 }
-                update_state(state, phi_k, scratch + AT_V, &ref, group, low);
+                update_state(state, phi_k, scratch + AT_V, &ref, group, low, token_panels(count));
             }
         }
         for (uint h = 0; h < slot.heads; ++h) {

@@ -13,16 +13,16 @@
 #ifndef VALUE_DIM
 #define VALUE_DIM 64
 #endif
-#ifndef KEYS
-#define KEYS 64
+#ifndef KEYS /* a multiple of TR and of 2 */
+#define KEYS 72
 #endif
 
 #define ROWS (2 * VL)
-/* Keys, or columns of V, that a register tile takes at once: 2 TR accumulators in 16 or 32 registers. */
+/* Keys, or columns of V, that a register tile takes at once: 2 TR accumulators in 16 or 32 registers (cpu_tile.clh). */
 #if VL == 16
 #define TR 8
 #else
-#define TR 4
+#define TR 6
 #endif
 #define COLUMNS ((VALUE_DIM + TR - 1) / TR * TR)
 
@@ -64,28 +64,34 @@ INLINE REAL score_block(__local const REAL *query, block_view block, const REAL 
     for (int j = 0; j < block.count; j += TR) {
         __global const float *key[TR];
         REAL acc[TR][2];
-        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+        UNROLL for (int t = 0; t < TR; ++t) {
             key[t] = block.k + (ulong)min(j + t, block.count - 1) * block.stride;
             acc[t][0] = acc[t][1] = (REAL)(0.0f);
         }
         _Pragma("unroll 4") for (int c = 0; c < DIM; ++c) {
             const REAL qa = query[2 * c], qb = query[2 * c + 1];
-            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+            UNROLL for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(key[t][c]);
                 acc[t][0] = MAD(x, qa, acc[t][0]);
                 acc[t][1] = MAD(x, qb, acc[t][1]);
             }
         }
-        const bool all = j + TR <= block.common;
-        _Pragma("unroll") for (int t = 0; t < TR; ++t) _Pragma("unroll") for (int v = 0; v < 2; ++v) {
-            const REAL score = acc[t][v] - reference[v];
-            REAL w = scores ? score : exp2_below_128(score);
-            top[v] = LARGER(score, top[v]);
-            if (!all && !scores) /* beyond the count keys are repeated, and no row sees those */
-                w = (INT)(j + t < block.count ? j + t : INT_MAX) <= (v ? block.last_b : block.last_a) ? w
-                                                                                                      : (REAL)(0.0f);
-            sum[v] += w;
-            weight[2 * (j + t) + v] = w;
+        UNROLL for (int t = 0; t < TR; ++t) UNROLL for (int i = 0; i < 2; ++i) weight[2 * (j + t) + i] = acc[t][i];
+    }
+    for (int j = 0; j < block.count; j += 2) { /* two keys, so that no exponential waits for its own steps */
+        REAL x[4];
+        UNROLL for (int i = 0; i < 4; ++i) x[i] = weight[2 * j + i] - reference[i % 2];
+        UNROLL for (int i = 0; i < 4; ++i) top[i % 2] = LARGER(x[i], top[i % 2]);
+        if (!scores)
+            exp2_each(x, 4);
+        if (j + 2 > block.common && !scores) /* beyond the count keys are repeated, and no row sees those */
+            UNROLL for (int i = 0; i < 4; ++i) {
+                const INT key = (INT)(j + i / 2 < block.count ? j + i / 2 : INT_MAX);
+                x[i] = key <= (i % 2 ? block.last_b : block.last_a) ? x[i] : (REAL)(0.0f);
+            }
+        UNROLL for (int i = 0; i < 4; ++i) {
+            sum[i % 2] += x[i];
+            weight[2 * j + i] = x[i];
         }
     }
     return LARGER(top[1], top[0]);
@@ -107,7 +113,7 @@ INLINE void add_block(__local REAL *state, __local const REAL *query, __local RE
     const REAL old[2] = {state[REFERENCE], state[REFERENCE + 1]};
     REAL sum[2], reference[2], scale[2];
     bool again = false;
-    _Pragma("unroll") for (int i = 0; i < 2; ++i) {
+    UNROLL for (int i = 0; i < 2; ++i) {
         /* without a reference: any finite score exceeds what is allowed */
         reference[i] = old[i] == (REAL)(NEG_INF) ? (REAL)(-1e30f) : old[i];
         scale[i] = (REAL)(1.0f);
@@ -116,9 +122,9 @@ INLINE void add_block(__local REAL *state, __local const REAL *query, __local RE
         const REAL top = score_block(query, block, reference, false, weight, sum);
         if (again || !any(top > LAZY))
             break;
-        _Pragma("unroll") for (int i = 0; i < 2; ++i) reference[i] = finite_reference(old[i]);
+        UNROLL for (int i = 0; i < 2; ++i) reference[i] = finite_reference(old[i]);
         score_block(query, block, reference, true, weight, sum);
-        _Pragma("unroll") for (int i = 0; i < 2; ++i) {
+        UNROLL for (int i = 0; i < 2; ++i) {
             const REAL most = largest_score(weight, block.count, i ? block.last_b : block.last_a, i);
             const INT moves = most > (old[i] == (REAL)(NEG_INF) ? (REAL)(NEG_INF) : (REAL)(LAZY));
             const REAL now = moves ? reference[i] + most : old[i];
@@ -135,14 +141,14 @@ INLINE void add_block(__local REAL *state, __local const REAL *query, __local RE
     for (int c = 0; c < COLUMNS; c += TR) {
         REAL a[TR], b[TR];
         int column[TR];
-        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+        UNROLL for (int t = 0; t < TR; ++t) {
             column[t] = min(c + t, VALUE_DIM - 1);
             a[t] = b[t] = (REAL)(0.0f);
         }
         __global const float *value = v;
         _Pragma("unroll 4") for (int j = 0; j < block.common; ++j, value += stride) {
             const REAL pa = weight[2 * j], pb = weight[2 * j + 1];
-            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+            UNROLL for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(value[column[t]]);
                 a[t] = MAD(x, pa, a[t]);
                 b[t] = MAD(x, pb, b[t]);
@@ -150,14 +156,14 @@ INLINE void add_block(__local REAL *state, __local const REAL *query, __local RE
         }
         for (int j = block.common; j < block.count; ++j, value += stride) {
             const REAL pa = weight[2 * j], pb = weight[2 * j + 1];
-            _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+            UNROLL for (int t = 0; t < TR; ++t) {
                 const REAL x = (REAL)(value[column[t]]);
                 a[t] = (INT)(j) <= block.last_a ? MAD(x, pa, a[t]) : a[t];
                 b[t] = (INT)(j) <= block.last_b ? MAD(x, pb, b[t]) : b[t];
             }
         }
         __local REAL *output = state + OUTPUT + 2 * c;
-        _Pragma("unroll") for (int t = 0; t < TR; ++t) {
+        UNROLL for (int t = 0; t < TR; ++t) {
             output[2 * t] = sees_a ? MAD(output[2 * t], scale[0], a[t]) : output[2 * t];
             output[2 * t + 1] = sees_b ? MAD(output[2 * t + 1], scale[1], b[t]) : output[2 * t + 1];
         }

@@ -2,8 +2,10 @@
  * time, against panels of the weights; vectors lie along the features, so that outputs are stored as they are written.
  *
  * features = 2^(exponent - reference) norm. A query's reference is its own largest exponent; keys have one for each
- * feature, the largest over all tokens of the head, found by a first pass of launches in parts that a second one joins.
- * A maximum is exact in any order, so no bit depends on how the tokens are split. */
+ * feature, the largest over all tokens of the head. The first pass writes the exponents where the features will be and
+ * takes their maxima, the second turns them into features; for keys the passes are launches, and a third one between
+ * them joins the maxima of the parts. A maximum is exact in any order, so no bit depends on how the tokens are split.
+ */
 #include "types.h"
 #include "maps.clh"
 
@@ -20,20 +22,19 @@
 #define KEY 0
 #endif
 #ifndef TOKENS /* a multiple of TR */
-#define TOKENS 16
+#define TOKENS 24
 #endif
 #ifndef GROUP /* panels that a work-item takes at once */
 #define GROUP 1
 #endif
 
-#define UNROLL  _Pragma("unroll")
 #define VECTORS (PANEL / VL)
 #if VL == 1
 #define TR 1
 #elif VL == 16
 #define TR 8
 #else
-#define TR 4
+#define TR 6
 #endif
 
 #if KEY
@@ -163,44 +164,89 @@ INLINE void token_pointers(__global const float *x[TR], __global const float *to
         x[i] = tokens + min(first + i, count - 1) * stride;
 }
 
+/* token_scalars for all tokens of a work-item; TOKENS is a multiple of TR. */
+INLINE void scalars_of(float *scalar, __global const float *tokens, ulong stride, __global const float *set,
+                       clfavor_weights_layout layout, uint count) {
+    for (uint first = 0; first < count; first += TR) {
+        __global const float *x[TR];
+        token_pointers(x, tokens, stride, first, count);
+        token_scalars(scalar + first, x, set, layout);
+    }
+}
+
 /* Row `row`, one of [batch, head, tokens], of a view. */
 INLINE ulong place(clfavor_view view, ulong slot, uint heads, ulong token) {
     return view.offset + slot / heads * view.batch + slot % heads * view.head + token * view.token;
 }
 
-/* Writes panels begin .. end - 1 of `count` tokens. `token` is what belongs to a token: for a LOG_MAP the number added
- * to its exponents, otherwise the factor of its values. `references` are the features' (keys of a LOG_MAP). */
-INLINE void write_panels(__global const float *tokens, ulong stride, __global const float *set,
-                         clfavor_weights_layout layout, uint rows, const float *token, __global const float *references,
-                         float norm, __global float *out, ulong out_stride, uint count, uint begin, uint end) {
-    for (uint p = begin; p < end; ++p) {
+/* Lanes of vector v of panel p that hold features. */
+INLINE int lanes_of(uint rows, uint p, uint v) {
+    const uint r = p * PANEL + v * VL;
+    return (int)(rows - min(r, rows));
+}
+
+#if LOG_MAP
+/* Writes the exponents of panel p for `count` tokens, scalar[i] included. Token by token maximum[i], or feature by
+ * feature maximum[v], becomes the largest so far. */
+INLINE void write_exponents(__global const float *tokens, ulong stride, __global const float *set,
+                            clfavor_weights_layout layout, uint rows, const float *scalar, REAL *maximum,
+                            __global float *out, ulong out_stride, uint count, uint p) {
+    for (uint first = 0; first < count; first += TR) {
+        __global const float *x[TR];
+        REAL t[TR][VECTORS];
+        token_pointers(x, tokens, stride, first, count);
+        project_rows(t, x, set, layout, p);
+        UNROLL for (uint i = 0; i < TR; ++i) {
+            __global float *row = out + (first + i) * out_stride + p * PANEL;
+            UNROLL for (uint v = 0; v < VECTORS; ++v) {
+                const int some = lanes_of(rows, p, v);
+                REAL exponent = map_exponent(t[i][v]);
+#if KEY
+                exponent += scalar[first + i];
+                maximum[v] = LARGER(exponent, maximum[v]);
+#else
+                const REAL larger = LARGER_OR_NAN(exponent, maximum[first + i]);
+                maximum[first + i] = lane_index() < some ? larger : maximum[first + i];
+#endif
+                store_some(exponent, row + v * VL, first + i < count ? some : 0);
+            }
+        }
+    }
+}
+
+/* `count` exponents, a multiple of VL or the last ones of a row, become features. */
+INLINE void exponents_to_features(__global float *at, REAL reference, float norm, uint count) {
+    uint r = 0;
+    for (; r + 4 * VL <= count; r += 4 * VL) {
+        REAL x[4];
+        UNROLL for (uint v = 0; v < 4; ++v) x[v] = VLOAD(at + r + v * VL) - reference;
+        exp2_each(x, 4);
+        UNROLL for (uint v = 0; v < 4; ++v) VSTORE(x[v] * norm, at + r + v * VL);
+    }
+    for (; r < count; r += VL)
+        store_some(exp2_below_128(load_some(at + r, (int)(count - r)) - reference) * norm, at + r, (int)(count - r));
+}
+#else
+/* Writes panels begin .. end - 1 of `count` tokens, whose values are multiplied by factor[i]. */
+INLINE void write_values(__global const float *tokens, ulong stride, __global const float *set,
+                         clfavor_weights_layout layout, uint rows, const float *factor, __global float *out,
+                         ulong out_stride, uint count, uint begin, uint end) {
+    for (uint p = begin; p < end; ++p)
         for (uint first = 0; first < count; first += TR) {
             __global const float *x[TR];
             REAL t[TR][VECTORS];
             token_pointers(x, tokens, stride, first, count);
             project_rows(t, x, set, layout, p);
             UNROLL for (uint i = 0; i < TR; ++i) {
-                __global float *row = out + (first + i) * out_stride;
-                const REAL own = (REAL)(token[min(first + i, count - 1)]);
-                UNROLL for (int v = 0; v < VECTORS; ++v) {
-                    const uint r = p * PANEL + v * VL;
-                    const int some = first + i < count ? (int)(rows - min(r, rows)) : 0;
-#if LOG_MAP
-                    REAL exponent = map_exponent(t[i][v]) + own;
-#if KEY
-                    const REAL reference = VLOAD(references + r);
-                    exponent -= reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference;
-#endif
-                    store_some(exp2_real(exponent) * norm, row + r, some);
-#else
-                    UNROLL for (int part = 0; part < VALUES; ++part)
-                        store_some(map_value(t[i][v], part) * own, row + (ulong)part * rows + r, some);
-#endif
-                }
+                __global float *row = out + (first + i) * out_stride + p * PANEL;
+                const REAL own = (REAL)(factor[min(first + i, count - 1)]);
+                UNROLL for (uint v = 0; v < VECTORS; ++v) UNROLL for (uint part = 0; part < VALUES; ++part)
+                    store_some(map_value(t[i][v], part) * own, row + (ulong)part * rows + v * VL,
+                               first + i < count ? lanes_of(rows, p, v) : 0);
             }
         }
-    }
 }
+#endif
 
 #define TENSORS                                                                                                        \
     __global const float *x, clfavor_view x_view, __global const float *weights, clfavor_weights_layout layout,        \
@@ -217,41 +263,35 @@ __kernel void features_query(TENSORS, ulong first_item) {
     __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
     __global const float *tokens = x + place(x_view, slot, sizes.heads, first_token);
 
-    float token[TOKENS];
-    for (uint first = 0; first < count; first += TR) {
-        __global const float *row[TR];
-        float scalar[TR];
-        token_pointers(row, tokens, x_view.token, first, count);
-        token_scalars(scalar, row, set, layout);
+    __global float *out = features + place(features_view, slot, sizes.heads, first_token);
+
+    float scalar[TOKENS];
+    scalars_of(scalar, tokens, x_view.token, set, layout, count);
 #if LOG_MAP
-        REAL maximum[TR], t[TR][VECTORS];
-        UNROLL for (uint i = 0; i < TR; ++i) maximum[i] = (REAL)(NEG_INF);
-        for (uint p = 0; p < panels; ++p) {
-            project_rows(t, row, set, layout, p);
-            UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) {
-                const REAL exponent = map_exponent(t[i][v]);
-                const INT r = lane_index() + (int)(p * PANEL + v * VL);
-                maximum[i] = r < (int)sizes.rows ? LARGER_OR_NAN(exponent, maximum[i]) : maximum[i];
-            }
-        }
-#endif
-        for (uint i = 0; i < TR && first + i < count; ++i) {
-#if LOG_MAP
-            float lane[VL], reference = NEG_INF;
-            VSTORE(maximum[i], lane);
-            for (int l = 0; l < VL; ++l)
-                reference = LARGER_OR_NAN(lane[l], reference);
-            token[first + i] = reference == NEG_INF ? 0.0f : -reference;
-            scalar[i] += reference;
+    REAL maximum[TOKENS];
+    for (uint i = 0; i < TOKENS; ++i)
+        maximum[i] = (REAL)(NEG_INF);
+    for (uint p = 0; p < panels; ++p)
+        write_exponents(tokens, x_view.token, set, layout, sizes.rows, scalar, maximum, out, features_view.token, count,
+                        p);
 #else
-            token[first + i] = norm;
+    float factor[TOKENS];
+    for (uint i = 0; i < TOKENS; ++i)
+        factor[i] = norm;
+    write_values(tokens, x_view.token, set, layout, sizes.rows, factor, out, features_view.token, count, 0, panels);
 #endif
-            log_scale[place(log_scale_view, slot, sizes.heads, first_token + first + i)] = scalar[i] * M_LN2_F;
-        }
+    for (uint i = 0; i < count; ++i) {
+#if LOG_MAP
+        float lane[VL], reference = NEG_INF;
+        VSTORE(maximum[i], lane);
+        for (int l = 0; l < VL; ++l)
+            reference = LARGER_OR_NAN(lane[l], reference);
+        exponents_to_features(out + i * features_view.token, (REAL)(reference == NEG_INF ? 0.0f : reference), norm,
+                              sizes.rows);
+        scalar[i] += reference;
+#endif
+        log_scale[place(log_scale_view, slot, sizes.heads, first_token + i)] = scalar[i] * M_LN2_F;
     }
-    write_panels(tokens, x_view.token, set, layout, sizes.rows, token, 0, norm,
-                 features + place(features_view, slot, sizes.heads, first_token), features_view.token, count, 0,
-                 panels);
 }
 
 #else
@@ -261,8 +301,9 @@ INLINE ulong references_of(uint panels) {
     return LOG_MAP ? (ulong)panels * PANEL : 1;
 }
 
-/* Work-item (slot of the wave and piece, group of panels): the largest exponents over tokens first_token + piece * span
- * .. + span - 1, and those already in `maxima` [slot][piece][references] unless first_token is 0. */
+/* Work-item (slot of the wave and piece, group of panels): the exponents of tokens first_token + piece * span .. + span
+ * - 1 (LOG_MAP), and the largest of them and of those already in `maxima` [slot][piece][references] unless first_token
+ * is 0. */
 __kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot,
                                ulong first_token, ulong span, uint pieces) {
     const uint panels = (sizes.rows + PANEL - 1) / PANEL;
@@ -283,23 +324,13 @@ __kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_off
     for (ulong tile = begin; tile < end; tile += TOKENS) {
         const uint count = (uint)min((ulong)TOKENS, end - tile);
         __global const float *tokens = x + place(x_view, slot, sizes.heads, tile);
-        __global const float *row[TR];
         float scalar[TOKENS];
-        for (uint first = 0; first < count; first += TR) {
-            token_pointers(row, tokens, x_view.token, first, count);
-            token_scalars(scalar + first, row, set, layout);
-        }
+        scalars_of(scalar, tokens, x_view.token, set, layout, count);
 #if LOG_MAP
         for (uint p = 0; p < group; ++p)
-            for (uint first = 0; first < count; first += TR) {
-                REAL t[TR][VECTORS];
-                token_pointers(row, tokens, x_view.token, first, count);
-                project_rows(t, row, set, layout, first_panel + p);
-                UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (int v = 0; v < VECTORS; ++v) {
-                    const REAL exponent = map_exponent(t[i][v]) + scalar[first + i];
-                    maximum[p][v] = LARGER(exponent, maximum[p][v]);
-                }
-            }
+            write_exponents(tokens, x_view.token, set, layout, sizes.rows, scalar, maximum[p],
+                            features + place(features_view, slot, sizes.heads, tile), features_view.token, count,
+                            first_panel + p);
 #else
         for (uint i = 0; i < count; ++i)
             maximum = LARGER(scalar[i], maximum);
@@ -336,17 +367,23 @@ __kernel void features_key_write(TENSORS, __global const float *maxima, ulong ma
     if (tile >= sizes.n)
         return;
     const uint count = (uint)min((ulong)TOKENS, sizes.n - tile);
+    const uint end = min(first_panel + GROUP, panels);
+    __global float *out = features + place(features_view, slot, sizes.heads, tile);
+    maxima += maxima_offset + in_wave * pieces * references_of(panels);
+#if LOG_MAP
+    for (uint i = 0; i < count; ++i)
+        for (uint p = first_panel; p < end; ++p)
+            UNROLL for (uint v = 0; v < VECTORS; ++v) {
+                const REAL reference = VLOAD(maxima + p * PANEL + v * VL);
+                exponents_to_features(out + i * features_view.token + p * PANEL + v * VL,
+                                      reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference, norm,
+                                      min((uint)VL, (uint)lanes_of(sizes.rows, p, v)));
+            }
+#else
     __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
     __global const float *tokens = x + place(x_view, slot, sizes.heads, tile);
-    maxima += maxima_offset + in_wave * pieces * references_of(panels);
-
     float token[TOKENS];
-    for (uint first = 0; first < count; first += TR) {
-        __global const float *row[TR];
-        token_pointers(row, tokens, x_view.token, first, count);
-        token_scalars(token + first, row, set, layout);
-    }
-#if !LOG_MAP
+    scalars_of(token, tokens, x_view.token, set, layout, count);
     const float reference = *maxima == NEG_INF ? 0.0f : *maxima;
     for (uint i = 0; i < count; ++i) {
         const REAL weight = exp2_real((REAL)(token[i] - reference));
@@ -354,10 +391,9 @@ __kernel void features_key_write(TENSORS, __global const float *maxima, ulong ma
         VSTORE(weight, lane);
         token[i] = lane[0] * norm;
     }
+    write_values(tokens, x_view.token, set, layout, sizes.rows, token, out, features_view.token, count, first_panel,
+                 end);
 #endif
-    write_panels(tokens, x_view.token, set, layout, sizes.rows, token, maxima, norm,
-                 features + place(features_view, slot, sizes.heads, tile), features_view.token, count, first_panel,
-                 min(first_panel + GROUP, panels));
 }
 
 #endif

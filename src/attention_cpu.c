@@ -19,8 +19,8 @@ enum {
     PARTIAL_FLOATS /* partial outputs a slot */
 };
 
-#define GROUP_FEATURES      64u    /* GF of the kernels */
-#define BIDIRECTIONAL_CHUNK 128u   /* tokens: the state goes through the cache once for each chunk */
+#define PHI_ROWS            132u   /* of the kernels at most */
+#define BIDIRECTIONAL_CHUNK 96u    /* tokens: the state goes through the cache once for each chunk */
 #define KEY_WAVE            16384u /* tokens of a piece a launch: bounds a launch's time */
 #define CAUSAL_WAVE         65536u
 #define QUERY_WAVE          65536u
@@ -33,14 +33,14 @@ enum {
 static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
     uint64_t panel = plan->context->panel, dim = plan->desc.dim;
     uint64_t columns = clfavor_round_up(plan->value_block, (uint32_t)panel);
-    plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * GROUP_FEATURES + 1);
+    plan->numbers[LOCAL_FLOATS] = chunk * (dim + columns + 2 * PHI_ROWS + 1);
     plan->numbers[HEAD_FLOATS] = chunk * (dim + columns + (plan->desc.causal ? chunk : 0) + 2);
 }
 
-/* Causal: one panel, since the work inside a chunk grows with it. Smaller where the scratch of one query
- * head would not fit the device's local memory. */
+/* Causal: one panel of tokens, since the work inside a chunk grows with it. Smaller where the scratch of one query head
+ * would not fit the device's local memory. */
 static clfavor_status choose_chunk(clfavor_plan *plan) {
-    uint32_t panel = plan->context->panel;
+    uint32_t panel = plan->context->token_panel;
     uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : BIDIRECTIONAL_CHUNK;
     uint32_t chunk = wanted > 4096 ? clfavor_round_up(4096, panel) : clfavor_round_up(wanted, panel);
     uint64_t floats = plan->context->local_memory / sizeof(float);

@@ -83,6 +83,7 @@ static clfavor_status query_device(clfavor_context *context, clfavor_device_clas
                  cpu ? "CPU" : "other than CPU");
     }
     context->panel = context->device_class == CLFAVOR_CLASS_CPU ? 2 * context->vector_width : 16;
+    context->token_panel = (context->vector_width == 16 ? 2 : 3) * context->vector_width;
     return CLFAVOR_SUCCESS;
 }
 

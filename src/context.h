@@ -20,6 +20,7 @@ struct clfavor_context {
     char reason[160];
     uint32_t vector_width; /* lanes of the cpu class's vectors: 4, 8 or 16 */
     uint32_t panel;        /* rows of a packed panel of weights: 2 vectors (cpu), 16 (gpu) */
+    uint32_t token_panel;  /* tokens of a panel, TOKENS of kernels/cpu_tile.clh */
     uint32_t compute_units;
     uint64_t local_memory;   /* bytes */
     uint64_t max_allocation; /* bytes */

@@ -8,7 +8,7 @@
 #define KEY_WAVE      ((uint64_t)1 << 14)
 #define MAX_WORK      ((uint64_t)1 << 36) /* multiply-adds a launch: tenths of a second on a CPU */
 #define MAX_ROW_TILES 4u
-#define CPU_KEYS      64u
+#define CPU_KEYS      72u
 #define GPU_KEYS      16u
 #define GPU_COLUMNS   32u
 
@@ -41,9 +41,9 @@ static clfavor_status prepare(clfavor_plan *plan, const char *file, const char *
     return clfavor_plan_kernels(plan, file, options, 0, &kernel, 1);
 }
 
-/* cpu class: floats of a row's state: reference, sum, and columns of V in whole register tiles (of 4 or 8). */
+/* cpu class: floats of a row's state: reference, sum, and columns of V in whole register tiles (TR of the kernel). */
 static uint64_t state_floats(const clfavor_plan *plan) {
-    return 2 + (plan->desc.value_dim + 7) / 8 * 8;
+    return 2 + clfavor_round_up(plan->desc.value_dim, plan->context->vector_width == 16 ? 8 : 6);
 }
 
 static clfavor_status prepare_cpu(clfavor_plan *plan) {

@@ -6,6 +6,7 @@
 
 #define MAX_WORK   ((uint64_t)1 << 34) /* multiply-adds a launch: tenths of a second on a CPU */
 #define MAX_PIECES 64u
+#define CACHED     ((uint64_t)8 << 20) /* bytes of features that a CPU's cache still holds when the second pass comes */
 
 enum { KERNEL_QUERY = 0, KERNEL_MAX = 0, KERNEL_JOIN, KERNEL_WRITE };
 /* plan->numbers */
@@ -32,6 +33,8 @@ static clfavor_status prepare_pieces(clfavor_plan *plan) {
     uint64_t slots = clfavor_min(desc->workspace_limit / (pieces * bytes), desc->max_batch * desc->max_heads);
     uint64_t least_work = pieces * plan->numbers[TOKENS] * plan->numbers[TOKEN_WORK];
     slots = clfavor_max(1, clfavor_min(slots, MAX_WORK / least_work));
+    if (cpu)
+        slots = clfavor_min(slots, clfavor_ceil_div(CACHED, desc->max_n * plan->rows * sizeof(cl_float)));
     plan->pieces = (uint32_t)pieces;
     plan->numbers[SLOTS] = slots;
     plan->workspace_size = (size_t)(slots * pieces * bytes);
@@ -40,7 +43,7 @@ static clfavor_status prepare_pieces(clfavor_plan *plan) {
 
 static clfavor_status prepare(clfavor_plan *plan) {
     bool cpu = plan->context->device_class == CLFAVOR_CLASS_CPU;
-    plan->numbers[TOKENS] = cpu ? 64 : 1;
+    plan->numbers[TOKENS] = cpu ? 48 : 1;
     plan->numbers[GROUP] = cpu ? 16 : 1;
     plan->numbers[TOKEN_WORK] = (uint64_t)plan->desc.dim * (plan->rows + (plan->general ? plan->desc.dim : 0));
     plan->numbers[REFERENCES] = is_signed(plan) ? 1 : clfavor_padded_rows(plan->context, plan->rows);

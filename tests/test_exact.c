@@ -7,7 +7,7 @@
 
 #define UNIT        5.9604644775390625e-8 /* 2^-24: half an ulp of 1 */
 #define EXP2_ERROR  2e-7                  /* of the kernels' 2^x, relative, with its rounding */
-#define LONG_BLOCK  64                    /* keys of an inner sum, cpu class */
+#define LONG_BLOCK  72                    /* keys of an inner sum, cpu class */
 #define SHORT_BLOCK 16                    /* the same, gpu class */
 #define KEY_WAVE    16384                 /* keys a launch */
 

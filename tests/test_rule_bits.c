@@ -18,7 +18,7 @@ static test_case case_of(int index) {
     test_case c = {.n = N,
                    .d = DIM,
                    .dv = DV,
-                   .m = 70,
+                   .m = 150,
                    .causal = (uint32_t)index % 2,
                    .chunk = 64, /* n is no multiple of it */
                    .exact = index / 2 == EXACT,

@@ -191,7 +191,7 @@ START_TEST(late_features) {
                                                             .n = 300,
                                                             .d = DIM,
                                                             .dv = COLUMNS,
-                                                            .m = 70,
+                                                            .m = 150, /* more than a group */
                                                             .causal = causal,
                                                             .sigma = 1.0,
                                                             .seed = 37});

@@ -12,7 +12,7 @@
 #include "exact.h"
 #include "oracle.h"
 
-enum { D = 6, M = 70, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
+enum { D = 6, M = 150, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
 
 /* ---------------------------------------------------------------------------------------------------------- inputs */
 

@@ -7,7 +7,7 @@
 #include "exact.h"
 #include "oracle.h"
 
-enum { D = 6, M = 70, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
+enum { D = 6, M = 150, DV = VERIFY_VALUE_DIM, CHUNK = 32 };
 
 static const clfavor_weights *draw_weights(verify_worker *worker, clfavor_map map, uint32_t m, uint32_t sets,
                                            clfavor_projection **projection) {
