@@ -196,35 +196,52 @@ INLINE void write_exponents(__global const float *tokens, ulong stride, __global
         REAL t[TR][VECTORS];
         token_pointers(x, tokens, stride, first, count);
         project_rows(t, x, set, layout, p);
-        UNROLL for (uint i = 0; i < TR; ++i) {
-            __global float *row = out + (first + i) * out_stride + p * PANEL;
-            UNROLL for (uint v = 0; v < VECTORS; ++v) {
-                const int some = lanes_of(rows, p, v);
-                REAL exponent = map_exponent(t[i][v]);
+        UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (uint v = 0; v < VECTORS; ++v) {
+            t[i][v] = map_exponent(t[i][v]);
 #if KEY
-                exponent += scalar[first + i];
-                maximum[v] = LARGER(exponent, maximum[v]);
+            t[i][v] += scalar[first + i];
+            maximum[v] = LARGER(t[i][v], maximum[v]);
 #else
-                const REAL larger = LARGER_OR_NAN(exponent, maximum[first + i]);
-                maximum[first + i] = lane_index() < some ? larger : maximum[first + i];
+            const REAL larger = LARGER_OR_NAN(t[i][v], maximum[first + i]);
+            maximum[first + i] = lane_index() < lanes_of(rows, p, v) ? larger : maximum[first + i];
 #endif
-                store_some(exponent, row + v * VL, first + i < count ? some : 0);
-            }
         }
+        __global float *row = out + first * out_stride + p * PANEL;
+        if (first + TR <= count && (p + 1) * PANEL <= rows)
+            UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (uint v = 0; v < VECTORS; ++v)
+                VSTORE(t[i][v], row + i * out_stride + v * VL);
+        else
+            UNROLL for (uint i = 0; i < TR; ++i) UNROLL for (uint v = 0; v < VECTORS; ++v)
+                store_some(t[i][v], row + i * out_stride + v * VL, first + i < count ? lanes_of(rows, p, v) : 0);
     }
 }
 
-/* `count` exponents, a multiple of VL or the last ones of a row, become features. */
-INLINE void exponents_to_features(__global float *at, REAL reference, float norm, uint count) {
+/* `count` exponents become features. A query has one reference, a key one for each feature, in whole vectors. */
+#if KEY
+#define REFERENCE_AT(r) VLOAD(references + (r))
+#else
+#define REFERENCE_AT(r) ((REAL)(*references))
+#endif
+INLINE REAL relative(REAL exponent, REAL reference) {
+    return exponent - (reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference);
+}
+
+#if KEY
+INLINE void exponents_to_features(__global float *at, __global const float *references, float norm, uint count) {
+#else
+INLINE void exponents_to_features(__global float *at, const float *references, float norm, uint count) {
+#endif
     uint r = 0;
     for (; r + 4 * VL <= count; r += 4 * VL) {
         REAL x[4];
-        UNROLL for (uint v = 0; v < 4; ++v) x[v] = VLOAD(at + r + v * VL) - reference;
+        UNROLL for (uint v = 0; v < 4; ++v) x[v] = relative(VLOAD(at + r + v * VL), REFERENCE_AT(r + v * VL));
         exp2_each(x, 4);
         UNROLL for (uint v = 0; v < 4; ++v) VSTORE(x[v] * norm, at + r + v * VL);
     }
-    for (; r < count; r += VL)
-        store_some(exp2_below_128(load_some(at + r, (int)(count - r)) - reference) * norm, at + r, (int)(count - r));
+    for (; r < count; r += VL) {
+        const REAL x = relative(load_some(at + r, (int)(count - r)), REFERENCE_AT(r));
+        store_some(exp2_below_128(x) * norm, at + r, (int)(count - r));
+    }
 }
 #else
 /* Writes panels begin .. end - 1 of `count` tokens, whose values are multiplied by factor[i]. */
@@ -286,8 +303,7 @@ __kernel void features_query(TENSORS, ulong first_item) {
         VSTORE(maximum[i], lane);
         for (int l = 0; l < VL; ++l)
             reference = LARGER_OR_NAN(lane[l], reference);
-        exponents_to_features(out + i * features_view.token, (REAL)(reference == NEG_INF ? 0.0f : reference), norm,
-                              sizes.rows);
+        exponents_to_features(out + i * features_view.token, &reference, norm, sizes.rows);
         scalar[i] += reference;
 #endif
         log_scale[place(log_scale_view, slot, sizes.heads, first_token + i)] = scalar[i] * M_LN2_F;
@@ -371,14 +387,10 @@ __kernel void features_key_write(TENSORS, __global const float *maxima, ulong ma
     __global float *out = features + place(features_view, slot, sizes.heads, tile);
     maxima += maxima_offset + in_wave * pieces * references_of(panels);
 #if LOG_MAP
+    const uint begin = first_panel * PANEL;
     for (uint i = 0; i < count; ++i)
-        for (uint p = first_panel; p < end; ++p)
-            UNROLL for (uint v = 0; v < VECTORS; ++v) {
-                const REAL reference = VLOAD(maxima + p * PANEL + v * VL);
-                exponents_to_features(out + i * features_view.token + p * PANEL + v * VL,
-                                      reference == (REAL)(NEG_INF) ? (REAL)(0.0f) : reference, norm,
-                                      min((uint)VL, (uint)lanes_of(sizes.rows, p, v)));
-            }
+        exponents_to_features(out + i * features_view.token + begin, maxima + begin, norm,
+                              min(sizes.rows, end * PANEL) - begin);
 #else
     __global const float *set = weights + (sizes.sets == 1 ? 0 : slot % sizes.heads) * layout.set_stride;
     __global const float *tokens = x + place(x_view, slot, sizes.heads, tile);
