@@ -27,7 +27,8 @@ enum {
 #define GROUP_CHUNKS        8u /* chunks a work-group of queries at most: the first waits for memory */
 #define QUERY_GROUPS        8u /* work-groups of queries a core */
 #define DEFAULT_PARTIAL     4096u
-#define MIN_PIECE           4194304u /* multiply-adds: smaller key ranges are not worth a launch and a merge */
+#define MIN_PIECE           2097152u /* multiply-adds: smaller key ranges are not worth a launch and a merge */
+#define CORE_PIECES         2u       /* key ranges a core: more even out its speed, each costs a state and a merge */
 
 /* The scratch of kernels/cpu_chunk.clh in floats. */
 static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
@@ -70,7 +71,8 @@ static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
         pieces = heads >= 2 * units ? 1 : units;
     else if (!pieces) {
         uint64_t token = (uint64_t)plan->rows * (plan->desc.dim + plan->value_block);
-        pieces = clfavor_min(clfavor_ceil_div(8 * units, heads), plan->desc.max_n / clfavor_ceil_div(MIN_PIECE, token));
+        pieces = clfavor_min(clfavor_ceil_div(CORE_PIECES * units, heads),
+                             plan->desc.max_n / clfavor_ceil_div(MIN_PIECE, token));
     }
     pieces = clfavor_min(pieces, plan->desc.causal ? groups : clfavor_ceil_div(plan->desc.max_n, plan->chunk));
     plan->pieces = pieces ? (uint32_t)clfavor_min(pieces, 1024) : 1;
