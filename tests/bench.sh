@@ -1,33 +1,10 @@
 #!/bin/sh
 # clfavor bench as a user meets it: figures that are there and possible, reports, exit codes. Nothing here depends on how
 # fast the machine is.
-set -eu
-LC_ALL=C
-export LC_ALL
-
-bin=$CLFAVOR_BIN
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
-good() {
-    "$bin" bench "$@" >stdout 2>stderr || fail "exit $?: clfavor bench $*: $(cat stdout stderr)"
-}
-
-bad() {
-    code=$1 text=$2
-    shift 2
-    status=0
-    "$bin" bench "$@" >stdout 2>stderr || status=$?
-    [ $status -eq "$code" ] || fail "exit $status, not $code: clfavor bench $*: $(cat stdout stderr)"
-    grep -q -e "$text" stderr || fail "no '$text' from clfavor bench $*: $(cat stderr)"
-    [ "$(grep -vc ': note: ' stderr)" -eq 1 ] || fail "more than one line from clfavor bench $*: $(cat stderr)"
-}
+# Needs CLFAVOR_BIN and CLFAVOR_SOURCE.
+subcommand=bench
+# shellcheck source=tests/scripts/subcommand.sh
+. "$CLFAVOR_SOURCE/tests/scripts/subcommand.sh"
 
 # has KEY COUNT: so many lines of that key
 has() {

@@ -2,35 +2,13 @@
 # clfavor verify as a user meets it: what is listed and selected, exit codes, reports, records that survive a kill, shards
 # that join to the bits of one run, seeds, deliberate bugs.
 # shellcheck disable=SC2086 # groups of options in variables are meant to be split
-set -eu
-LC_ALL=C
-export LC_ALL
+# Needs CLFAVOR_BIN and CLFAVOR_SOURCE.
+subcommand=verify
+# shellcheck source=tests/scripts/subcommand.sh
+. "$CLFAVOR_SOURCE/tests/scripts/subcommand.sh"
 
-bin=$CLFAVOR_BIN
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
 # Few programs to compile, many blocks, both with and without chance.
 some="--suite law/d6 --suite law/lognormal/d6/iid --suite mean/d6/iid/hyperbolic --suite deterministic/haar"
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
-good() {
-    "$bin" verify "$@" >stdout 2>stderr || fail "exit $?: clfavor verify $*: $(cat stdout stderr)"
-}
-
-bad() {
-    code=$1 text=$2
-    shift 2
-    status=0
-    "$bin" verify "$@" >stdout 2>stderr || status=$?
-    [ $status -eq "$code" ] || fail "exit $status, not $code: clfavor verify $*: $(cat stdout stderr)"
-    grep -q -e "$text" stderr || fail "no '$text' from clfavor verify $*: $(cat stderr)"
-    [ "$(grep -vc ': note: ' stderr)" -eq 1 ] || fail "more than one line from clfavor verify $*: $(cat stderr)"
-}
 
 # ------------------------------------------------------------------------------------------------- usage
 
