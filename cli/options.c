@@ -49,7 +49,8 @@ enum {
         OPTION("features", KEY_FEATURES, "M",                                                                          \
                "Rows of the projection, 1 to 65536 (default 256); hyperbolic, trig and gaussian make 2M features"),    \
         OPTION("projection", KEY_PROJECTION, "KIND",                                                                   \
-               "orthogonal (default: Haar blocks, chi norms), iid or orthogonal-fixed-norm (biased)"),                 \
+               "orthogonal (default: Haar blocks, chi norms), orthogonal-pairs (w and -w), simplex, iid or "           \
+               "orthogonal-fixed-norm (biased)"),                                                                      \
         OPTION("seed", KEY_SEED, "S", "64 bits (default 0); the same seed gives the same projection everywhere"),      \
         OPTION("projection-out", KEY_PROJECTION_OUT, "FILE",                                                           \
                "Write W as float64 [m, d] or [heads, m, d], and the phases to FILE with .phase.npy for .npy"),         \
@@ -191,7 +192,10 @@ int options_class(const char *text, clfavor_device_class *device_class) {
 }
 
 static int parse_choice(options *o, int key, const char *text) {
-    static const char *const kinds[] = {"orthogonal", "iid", "orthogonal-fixed-norm"};
+    static const char *const names[] = {"orthogonal", "orthogonal-pairs", "simplex", "iid", "orthogonal-fixed-norm"};
+    static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_ORTHOGONAL, CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS,
+                                                    CLFAVOR_PROJECTION_SIMPLEX, CLFAVOR_PROJECTION_IID,
+                                                    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM};
     static const char *const roles[] = {"query", "key"};
     int found;
     if (key == KEY_MAP) {
@@ -199,8 +203,9 @@ static int parse_choice(options *o, int key, const char *text) {
         return options_map(text, &o->map);
     }
     if (key == KEY_PROJECTION) {
-        found = options_name("projection", text, "orthogonal, iid or orthogonal-fixed-norm", kinds, 3);
-        o->projection = (clfavor_projection_kind)found;
+        found = options_name("projection", text, "orthogonal, orthogonal-pairs, simplex, iid or orthogonal-fixed-norm",
+                             names, 5);
+        o->projection = found < 0 ? CLFAVOR_PROJECTION_ORTHOGONAL : kinds[found];
         o->projection_given = true;
     } else {
         found = options_name("role", text, "query or key", roles, 2);

@@ -113,6 +113,11 @@ int projection_open(projection_source *p, const options *o, uint32_t dim, uint64
     return status;
 }
 
+/* Maps whose features of w and -w are the same, up to their order and sign. */
+static bool repeats_pairs(clfavor_map map) {
+    return map == CLFAVOR_MAP_HYPERBOLIC || map == CLFAVOR_MAP_TRIG;
+}
+
 void projection_notes(const projection_source *p, const options *o) {
     if (o->exact && (o->map_given || o->features || o->projection_given || o->seed_given))
         cli_note("--exact needs no features: --map, --features, --projection and --seed are ignored");
@@ -123,6 +128,8 @@ void projection_notes(const projection_source *p, const options *o) {
         cli_note("--projection is ignored, since W comes from '%s'", o->projection_in);
     else if (o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
         cli_note("orthogonal-fixed-norm is biased: it does not estimate exp(q.k scale) in the mean");
+    else if (!p->from_file && o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS && repeats_pairs(o->map))
+        cli_note("orthogonal-pairs: w and -w make the same features of this map, so half of the rows add nothing");
 }
 
 int projection_create_outputs(projection_source *p, const options *o) {

@@ -24,25 +24,82 @@ static void draw_iid(clfavor_projection *p, const uint32_t key[2]) {
         }
 }
 
-/* A last block with fewer rows is the beginning of a whole one: its later rows are not needed for the earlier ones. */
-static clfavor_status draw_orthogonal(clfavor_projection *p, const uint32_t key[2]) {
+/* One block of `count` <= d rows N(0, I). A last block with fewer rows is the beginning of a whole one: its later rows
+ * are not needed for the earlier ones. */
+static void draw_block(double *rows, uint32_t count, uint32_t d, uint32_t block, uint32_t set, const uint32_t key[2]) {
+    for (uint32_t i = 0; i < count; ++i) {
+        const uint32_t first[4] = {i * ((d + 1) / 2), block, set, CLFAVOR_PURPOSE_BLOCK};
+        clfavor_normal_fill(rows + (size_t)i * d, d, first, key);
+    }
+}
+
+/* The first `count` rows of the block. What scratch holds: clfavor_haar_scratch, then d^2 + d doubles. */
+static void draw_simplex(double *rows, uint32_t count, uint32_t d, uint32_t block, uint32_t set, const uint32_t key[2],
+                         void *scratch) {
+    double *all = (double *)scratch + clfavor_haar_scratch(d) / sizeof(double), *norms = all + (size_t)d * d;
+    draw_block(all, d, d, block, set, key);
+    for (uint32_t i = 0; i < d; ++i) {
+        const double *row = all + (size_t)i * d;
+        double square = 0;
+        for (uint32_t l = 0; l < d; ++l)
+            square += row[l] * row[l];
+        norms[i] = sqrt(square);
+    }
+    clfavor_haar_rows(all, d, d, 1, scratch);
+    /* e_i - (1, .., 1)/d has length sqrt((d - 1)/d), and the rotation turns e_i into row i */
+    const double scale = sqrt((double)d / (d - 1));
+    for (uint32_t l = 0; l < d; ++l) {
+        double mean = 0;
+        for (uint32_t i = 0; i < d; ++i)
+            mean += all[(size_t)i * d + l];
+        mean /= d;
+        for (uint32_t i = 0; i < count; ++i)
+            rows[(size_t)i * d + l] = norms[i] * (scale * (all[(size_t)i * d + l] - mean));
+    }
+}
+
+/* `count` rows of one set. */
+static void draw_rows(double *rows, uint32_t count, uint32_t set, const clfavor_projection_desc *desc,
+                      const uint32_t key[2], void *scratch) {
+    const uint32_t d = desc->dim;
+    const double length = desc->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM ? sqrt((double)d) : 0;
+    for (uint32_t done = 0; done < count; done += d) {
+        uint32_t some = count - done < d ? count - done : d;
+        double *block = rows + (size_t)done * d;
+        if (desc->kind == CLFAVOR_PROJECTION_SIMPLEX && d > 1) {
+            draw_simplex(block, some, d, done / d, set, key, scratch);
+            continue;
+        }
+        draw_block(block, some, d, done / d, set, key);
+        clfavor_haar_rows(block, some, d, length, scratch);
+    }
+}
+
+/* Rows w_0 .. become w_0, -w_0, w_1, -w_1 .., m of them. */
+static void make_pairs(double *rows, uint32_t m, uint32_t d) {
+    for (uint32_t i = (m + 1) / 2; i-- > 0;) { /* from the end, so that none is overwritten before it moves */
+        const double *from = rows + (size_t)i * d;
+        double *plus = rows + (size_t)2 * i * d, *minus = plus + d;
+        memmove(plus, from, d * sizeof *plus);
+        for (uint32_t l = 0; l < d && 2 * i + 1 < m; ++l)
+            minus[l] = -plus[l];
+    }
+}
+
+static clfavor_status draw_blocks(clfavor_projection *p, const uint32_t key[2]) {
     const clfavor_projection_desc *desc = &p->desc;
     const uint32_t m = desc->features, d = desc->dim;
-    const double length = desc->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM ? sqrt((double)d) : 0;
-    void *scratch = malloc(clfavor_haar_scratch(d));
+    bool pairs = desc->kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
+    size_t simplex = desc->kind == CLFAVOR_PROJECTION_SIMPLEX ? ((size_t)d * d + d) * sizeof(double) : 0;
+    void *scratch = malloc(clfavor_haar_scratch(d) + simplex);
     if (!scratch)
         return CLFAVOR_OUT_OF_MEMORY;
-    double *rows = p->w;
-    for (uint32_t set = 0; set < desc->sets; ++set)
-        for (uint32_t done = 0; done < m; done += d) {
-            uint32_t count = m - done < d ? m - done : d;
-            for (uint32_t i = 0; i < count; ++i) {
-                const uint32_t first[4] = {i * ((d + 1) / 2), done / d, set, CLFAVOR_PURPOSE_BLOCK};
-                clfavor_normal_fill(rows + (size_t)i * d, d, first, key);
-            }
-            clfavor_haar_rows(rows, count, d, length, scratch);
-            rows += (size_t)count * d;
-        }
+    for (uint32_t set = 0; set < desc->sets; ++set) {
+        double *rows = p->w + (size_t)set * m * d;
+        draw_rows(rows, pairs ? (m + 1) / 2 : m, set, desc, key, scratch);
+        if (pairs)
+            make_pairs(rows, m, d);
+    }
     free(scratch);
     return CLFAVOR_SUCCESS;
 }
@@ -105,7 +162,7 @@ static clfavor_status create(clfavor_projection **out, const clfavor_projection_
     else if (desc->kind == CLFAVOR_PROJECTION_IID)
         draw_iid(p, key);
     else
-        status = draw_orthogonal(p, key);
+        status = draw_blocks(p, key);
     if (status) {
         clfavor_projection_destroy(p);
         return status;
@@ -125,8 +182,7 @@ clfavor_status clfavor_projection_create(clfavor_projection **out, const clfavor
     clfavor_projection_desc own;
     if (!clfavor_desc_read(&own, sizeof own, desc))
         return CLFAVOR_INVALID_ARGUMENT;
-    if (own.kind != CLFAVOR_PROJECTION_ORTHOGONAL && own.kind != CLFAVOR_PROJECTION_IID &&
-        own.kind != CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
+    if ((unsigned)own.kind > CLFAVOR_PROJECTION_SIMPLEX || own.kind == CLFAVOR_PROJECTION_CUSTOM)
         return CLFAVOR_INVALID_ARGUMENT;
     return create(out, &own, NULL, NULL);
 }

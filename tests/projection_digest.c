@@ -19,9 +19,9 @@ static uint64_t digest(uint64_t hash, const double *values, size_t count) {
 int main(void) {
     static const uint32_t shapes[][2] = {{1, 5},    {2, 9},   {3, 100},  {5, 13},   {8, 64},    {16, 96},  {31, 70},
                                          {32, 256}, {60, 70}, {64, 256}, {96, 100}, {128, 256}, {255, 40}, {256, 300}};
-    static const char *names[] = {"orthogonal", "iid", "orthogonal-fixed-norm"};
-    for (int kind = 0; kind < 3; ++kind)
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; ++s) {
+    static const char *names[] = {"orthogonal", "iid", "orthogonal-fixed-norm", NULL, "orthogonal-pairs", "simplex"};
+    for (int kind = 0; kind < 6; ++kind)
+        for (size_t s = 0; names[kind] && s < sizeof shapes / sizeof *shapes; ++s) {
             const uint32_t d = shapes[s][0], m = shapes[s][1];
             uint64_t hash = 0xcbf29ce484222325u;
             for (uint64_t seed = 0; seed < 4; ++seed) {

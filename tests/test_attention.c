@@ -146,8 +146,9 @@ END_TEST
 
 START_TEST(projections) {
     static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_IID, CLFAVOR_PROJECTION_ORTHOGONAL,
-                                                    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM};
-    for (size_t i = 0; i < 3; ++i) {
+                                                    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM,
+                                                    CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS, CLFAVOR_PROJECTION_SIMPLEX};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i) {
         test_case c = {.map = CLFAVOR_MAP_POSITIVE, .projection = kinds[i], .n = 50, .d = 16, .m = 40, .seed = 13};
         check_case(c, 5e-5);
     }

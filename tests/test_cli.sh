@@ -408,6 +408,11 @@ values out/a.npy >want.txt
 values out/b.npy >got.txt
 same got.txt want.txt 1e-5
 
+good run $qkv --projection simplex
+good run $qkv --projection orthogonal-pairs
+grep -q 'half of the rows' stderr && fail "orthogonal-pairs is said to be wasted on positive features"
+good run $qkv --projection orthogonal-pairs --map hyperbolic
+grep -q 'half of the rows' stderr || fail "orthogonal-pairs does not say that hyperbolic features repeat"
 good run $qkv --projection orthogonal-fixed-norm
 grep -q 'biased' stderr || fail "orthogonal-fixed-norm does not say that it is biased"
 good run $qkv --map elu --features 12 --scale 2

@@ -14,8 +14,10 @@ const char *__asan_default_options(void) {
 }
 
 static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_ORTHOGONAL, CLFAVOR_PROJECTION_IID,
-                                                CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM};
-#define KINDS 3
+                                                CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM,
+                                                CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS, CLFAVOR_PROJECTION_SIMPLEX};
+#define KINDS  5
+#define BLOCKS 3 /* kinds whose rows are orthogonal in blocks of d, or nowhere */
 
 static clfavor_projection_desc describe(clfavor_projection_kind kind, uint32_t m, uint32_t d, uint32_t sets,
                                         uint64_t seed) {
@@ -77,7 +79,7 @@ END_TEST
 
 START_TEST(last_block_is_orthogonal) {
     const uint32_t m = 21, d = 8; /* blocks of 8, 8 and 5 */
-    for (int k = 0; k < KINDS; ++k) {
+    for (int k = 0; k < BLOCKS; ++k) {
         clfavor_projection *projection = create(kinds[k], m, d, 1, SEED);
         const double *w = clfavor_projection_data(projection);
         double inside = 0, across = 0;
@@ -126,12 +128,69 @@ START_TEST(fixed_norm_has_sqrt_d) {
 }
 END_TEST
 
+START_TEST(pairs_are_opposite_orthogonal_rows) {
+    static const uint32_t ms[] = {1, 2, 7, 14, 15, 29, 30, 41}; /* odd ones, parts of blocks and whole ones */
+    enum { D = 7, SETS = 2 };
+    for (size_t c = 0; c < sizeof ms / sizeof *ms; ++c) {
+        const uint32_t m = ms[c], half = (m + 1) / 2;
+        clfavor_projection *pairs = create(CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS, m, D, SETS, SEED);
+        clfavor_projection *plain = create(CLFAVOR_PROJECTION_ORTHOGONAL, half, D, SETS, SEED);
+        for (uint32_t set = 0; set < SETS; ++set)
+            for (uint32_t r = 0; r < m; ++r)
+                for (uint32_t l = 0; l < D; ++l) {
+                    double value = clfavor_projection_data(plain)[((size_t)set * half + r / 2) * D + l];
+                    ck_assert(clfavor_projection_data(pairs)[((size_t)set * m + r) * D + l] ==
+                              (r % 2 ? -value : value));
+                }
+        clfavor_projection_destroy(pairs);
+        clfavor_projection_destroy(plain);
+    }
+}
+END_TEST
+
+/* Cosines of -1/(d - 1) inside a block of d rows, and the lengths of the orthogonal kind, which come from the same
+ * normals. The unit rows err as in last_block_is_orthogonal; their mean adds d roundings, and the scale is at most
+ * sqrt(2). */
+START_TEST(simplex_blocks_have_equal_angles) {
+    static const uint32_t dims[] = {1, 2, 3, 16, 33};
+    for (size_t c = 0; c < sizeof dims / sizeof *dims; ++c) {
+        const uint32_t d = dims[c], m = 2 * d + (d + 1) / 2;
+        clfavor_projection *simplex = create(CLFAVOR_PROJECTION_SIMPLEX, m, d, 1, SEED);
+        clfavor_projection *plain = create(CLFAVOR_PROJECTION_ORTHOGONAL, m, d, 1, SEED);
+        const double *w = clfavor_projection_data(simplex), *v = clfavor_projection_data(plain);
+        double bound = 2 * d * (d + 20) * 0x1p-52, across = 0;
+        for (uint32_t i = 0; i < m; ++i)
+            for (uint32_t j = 0; j <= i; ++j) {
+                double product = 0, ii = 0, jj = 0, vv = 0;
+                for (uint32_t l = 0; l < d; ++l) {
+                    product += w[i * d + l] * w[j * d + l];
+                    ii += w[i * d + l] * w[i * d + l];
+                    jj += w[j * d + l] * w[j * d + l];
+                    vv += v[i * d + l] * v[i * d + l];
+                }
+                double cosine = product / sqrt(ii * jj);
+                if (i == j)
+                    ck_assert_double_eq_tol(ii / vv, 1, bound);
+                else if (i / d == j / d)
+                    ck_assert_double_eq_tol(cosine, -1.0 / (d - 1), bound);
+                else
+                    across = fmax(across, fabs(cosine + 1.0 / (d > 1 ? d - 1 : 1)));
+            }
+        ck_assert_double_gt(across, 0.3);
+        clfavor_projection_destroy(simplex);
+        clfavor_projection_destroy(plain);
+    }
+}
+END_TEST
+
 /* To the last bit; tests/test_projection_bits.sh compares far more of them over compilers and options. */
 START_TEST(golden_values) {
     static const double golden[KINDS][4] = {
         {-0x1.5df6731cd5ed9p+0, 0x1.1cfd9af70f529p-1, 0x1.9fae2dfe6452fp-1, 0x1.555cf54c39e08p+0},
         {-0x1.4ba1bdce3c1a8p-4, -0x1.1d1e20f04dbe3p-1, 0x1.eba58683a5c43p+0, 0x1.555cf54c39e08p+0},
-        {-0x1.a4df15a990952p+0, 0x1.e51a9c56978b8p-2, 0x1.b04bec21777b4p-1, 0x1.555cf54c39e08p+0}};
+        {-0x1.a4df15a990952p+0, 0x1.e51a9c56978b8p-2, 0x1.b04bec21777b4p-1, 0x1.555cf54c39e08p+0},
+        {-0x1.5df6731cd5ed9p+0, -0x1.65e9ef92acab4p-1, 0x1.9fae2dfe6452fp-1, 0x1.555cf54c39e08p+0},
+        {-0x1.fc34f57a4e75ap-1, 0x1.56a99f1b9776dp-1, 0x1.97e534a4c8c2fp-1, 0x1.555cf54c39e08p+0}};
     clfavor_projection *projection = create(kinds[_i], 9, 4, 2, SEED);
     const double *w = clfavor_projection_data(projection);
     const double actual[4] = {w[0], w[4 * 8 + 3], w[4 * 9 + 1], clfavor_projection_phases(projection)[17]};
@@ -203,7 +262,7 @@ START_TEST(create_refuses) {
     ck_assert_int_eq(refuse(&desc), CLFAVOR_INVALID_ARGUMENT);
     desc = good, desc.kind = CLFAVOR_PROJECTION_CUSTOM;
     ck_assert_int_eq(refuse(&desc), CLFAVOR_INVALID_ARGUMENT);
-    desc = good, desc.kind = (clfavor_projection_kind)4;
+    desc = good, desc.kind = (clfavor_projection_kind)6;
     ck_assert_int_eq(refuse(&desc), CLFAVOR_INVALID_ARGUMENT);
     desc = good, desc.kind = (clfavor_projection_kind)-1;
     ck_assert_int_eq(refuse(&desc), CLFAVOR_INVALID_ARGUMENT);
@@ -311,6 +370,8 @@ int main(void) {
     tcase_add_loop_test(tcase, rows_sets_and_seeds_differ, 0, KINDS);
     tcase_add_test(tcase, last_block_is_orthogonal);
     tcase_add_test(tcase, fixed_norm_has_sqrt_d);
+    tcase_add_test(tcase, pairs_are_opposite_orthogonal_rows);
+    tcase_add_test(tcase, simplex_blocks_have_equal_angles);
     tcase_add_loop_test(tcase, golden_values, 0, KINDS);
     tcase_add_test(tcase, threads_draw_the_same_bits);
     tcase_add_loop_test(tcase, extreme_shapes, 0, KINDS);

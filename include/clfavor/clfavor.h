@@ -102,7 +102,13 @@ typedef enum clfavor_projection_kind {
     CLFAVOR_PROJECTION_ORTHOGONAL = 0, /**< independent Haar blocks of d rows, chi(d) norms; each row is N(0, I) */
     CLFAVOR_PROJECTION_IID = 1,        /**< independent N(0, I) rows */
     CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM = 2, /**< Haar blocks with norm sqrt(d): BIASED, for comparison */
-    CLFAVOR_PROJECTION_CUSTOM = 3                 /**< given by the caller (clfavor_projection_create_from_data) */
+    CLFAVOR_PROJECTION_CUSTOM = 3,                /**< given by the caller (clfavor_projection_create_from_data) */
+    CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS = 4, /**< rows 2i and 2i + 1 are w and -w, w row i of ORTHOGONAL; better than
+                                                  that for the exponential maps with one value a row at small m; cos and
+                                                  hyperbolic features of w and -w are the same */
+    CLFAVOR_PROJECTION_SIMPLEX = 5 /**< blocks of d rows whose directions are the corners of a regular simplex under a
+                                      Haar rotation (cosine -1/(d - 1)), chi(d) norms; each row is N(0, I). Reid,
+                                        Choromanski, Likhosherstov, Weller, "Simplex Random Features", ICML 2023 */
 } clfavor_projection_kind;
 
 typedef struct clfavor_projection_desc {
