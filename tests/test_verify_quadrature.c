@@ -165,37 +165,50 @@ END_TEST
 
 /* --- m rows --- */
 
-/* One per pair of rows in the same block. */
-static double variance_by_pairs(const verify_moments *m, uint32_t dim, uint32_t rows, bool blocks) {
+/* One per pair of rows in the same block; of rows that go with their opposites where size is 2 dim. */
+static double variance_by_pairs(const verify_moments *m, uint32_t size, uint32_t rows, bool blocks, bool opposites) {
     double sum = 0;
     for (uint32_t i = 0; i < rows; ++i)
-        for (uint32_t j = 0; j < rows; ++j)
+        for (uint32_t j = 0; j < rows; ++j) {
+            double both = opposites && i / 2 == j / 2 ? m->opposite : m->pair;
             sum += i == j ? m->second - m->mean * m->mean
-                          : (blocks && i / dim == j / dim ? m->pair - m->mean * m->mean : 0);
+                          : (blocks && i / size == j / size ? both - m->mean * m->mean : 0);
+        }
     return sum / rows / rows;
 }
 
 START_TEST(variance_counts_pairs) {
     static const uint32_t dims[] = {1, 2, 5, 6};
-    verify_moments m = {.mean = 1.5, .second = 3, .pair = 2, .fourth = 7, .square = NAN};
+    verify_moments m = {.mean = 1.5, .second = 3, .pair = 2, .opposite = 1, .fourth = 7, .square = NAN};
     uint32_t d = dims[_i];
     for (uint32_t rows = 1; rows <= 3 * d + 2; ++rows) {
         int exact = 7;
         ck_assert_double_eq_tol(verify_variance(&m, CLFAVOR_PROJECTION_ORTHOGONAL, d, rows, &exact),
-                                variance_by_pairs(&m, d, rows, true), 1e-15);
+                                variance_by_pairs(&m, d, rows, true, false), 1e-15);
         ck_assert_int_eq(exact, 1);
         ck_assert_double_eq_tol(verify_variance(&m, CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM, d, rows, NULL),
-                                variance_by_pairs(&m, d, rows, true), 1e-15);
+                                variance_by_pairs(&m, d, rows, true, false), 1e-15);
         ck_assert_double_eq_tol(verify_variance(&m, CLFAVOR_PROJECTION_IID, d, rows, &exact),
-                                variance_by_pairs(&m, d, rows, false), 1e-15);
+                                variance_by_pairs(&m, d, rows, false, false), 1e-15);
+        ck_assert_int_eq(exact, 1);
+        ck_assert_double_eq_tol(verify_variance(&m, CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS, d, rows, &exact),
+                                variance_by_pairs(&m, 2 * d, rows, true, true), 1e-15);
         ck_assert_int_eq(exact, 1);
         /* Nothing known of a block: as if all its rows were one. */
         verify_moments unknown = m, same = m;
         unknown.pair = NAN;
         same.pair = m.second;
         double bound = verify_variance(&unknown, CLFAVOR_PROJECTION_ORTHOGONAL, d, rows, &exact);
-        ck_assert_double_eq_tol(bound, variance_by_pairs(&same, d, rows, true), 1e-15);
-        ck_assert_int_eq(exact, d == 1);
+        ck_assert_double_eq_tol(bound, variance_by_pairs(&same, d, rows, true, false), 1e-15);
+        ck_assert_int_eq(exact, d == 1 || rows == 1);
+        bound = verify_variance(&unknown, CLFAVOR_PROJECTION_SIMPLEX, d, rows, &exact);
+        ck_assert_double_eq_tol(bound, variance_by_pairs(&same, d, rows, true, false), 1e-15);
+        same.opposite = m.second;
+        bound = verify_variance(&unknown, CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS, d, rows, &exact);
+        if (d > 1 && rows > 2) {
+            ck_assert_double_eq_tol(bound, variance_by_pairs(&same, 2 * d, rows, true, true), 1e-15);
+            ck_assert_int_eq(exact, 0);
+        }
     }
 }
 END_TEST

@@ -47,8 +47,8 @@ static void factorise(const verify_target *t, factors *f) {
     }
 }
 
-/* E f(w.a) f(w.b) for one row. */
-static double row_product(const verify_target *t, const double *a, const double *b) {
+/* E f(w.a) f(w.b) for one row; opposite: E f(w.a) f(-w.b) for a row and its opposite, whose phases are independent. */
+static double row_product(const verify_target *t, const double *a, const double *b, int opposite) {
     int sign = is_cosine(t->map) ? -1 : 1, even = sign < 0 || t->map == CLFAVOR_MAP_HYPERBOLIC;
     double sum2 = distance2(a, b, 1.0, t->dim), difference2 = distance2(a, b, -1.0, t->dim), plus, minus;
     if (t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM) {
@@ -58,11 +58,42 @@ static double row_product(const verify_target *t, const double *a, const double 
         plus = exp(sign * sum2 / 2.0);
         minus = exp(sign * difference2 / 2.0);
     }
-    double product = even ? (plus + minus) / 2.0 : plus;
-    if (t->map == CLFAVOR_MAP_TRIG_PHASE) /* cos(w.z + 2b) comes beside cos(w.v); the phase removes the cross terms, and
-                                             z_a - z_b = -(v_a - v_b) */
+    double product = even ? (plus + minus) / 2.0 : opposite ? minus : plus;
+    if (t->map == CLFAVOR_MAP_TRIG_PHASE && !opposite) /* cos(w.z + 2b) comes beside cos(w.v); the phase removes the
+                                             cross terms, and z_a - z_b = -(v_a - v_b) */
         product += minus / 2.0;
     return product;
+}
+
+/* E exp((w1 + w2).a) from sign |a|^2 for rows of independent chi(d) lengths r and this cosine between them: w1 + w2 has
+ * a uniform direction and the squared length r1^2 + r2^2 + 2 cosine r1 r2, so it is the mean of 0F1(d/2; |a|^2 length^2
+ * / 4), whose powers of r have known means. */
+static double angle_pair(uint32_t dim, double signed_square, double cosine) {
+    double sum = 0.0, half = dim / 2.0;
+    for (int k = 0; k < 80; ++k) {
+        double power = 0.0, largest = 0.0; /* E length^(2k) / (k! (d/2)_k 4^k) */
+        for (int l = 0; l <= k; ++l)
+            for (int i = 0; i <= k - l; ++i) {
+                double n1 = i + l / 2.0, n2 = k - l - i + l / 2.0;
+                double term = exp(lgamma(half + n1) + lgamma(half + n2) - lgamma(half) - lgamma(half + k) -
+                                  lgamma(l + 1.0) - lgamma(i + 1.0) - lgamma(k - l - i + 1.0) - k * log(2.0)) *
+                              pow(2.0 * cosine, l);
+                power += term;
+                largest = fmax(largest, fabs(term));
+            }
+        double term = pow(signed_square, k) * power;
+        sum += term;
+        if (fabs(pow(signed_square, k)) * largest < 1e-17 * fabs(sum) && k > 2)
+            return sum;
+    }
+    return NAN;
+}
+
+/* The same row of a simplex block's pair: the even maps take both signs of the second row. */
+static double simplex_pair(const verify_target *t, double square) {
+    int sign = is_cosine(t->map) ? -1 : 1, even = sign < 0 || t->map == CLFAVOR_MAP_HYPERBOLIC;
+    double cosine = -1.0 / (t->dim - 1.0), along = angle_pair(t->dim, sign * square, cosine);
+    return even ? (along + angle_pair(t->dim, sign * square, -cosine)) / 2.0 : along;
 }
 
 static double row_pair(const verify_target *t, const double *a, const double *b) {
@@ -71,6 +102,8 @@ static double row_pair(const verify_target *t, const double *a, const double *b)
     if (t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
         return fixed(t->dim, sign * 2.0 * aa); /* a = b only */
     int same = fabs(aa - bb) + fabs(aa - ab) < 1e-12 * (1.0 + aa);
+    if (t->kind == CLFAVOR_PROJECTION_SIMPLEX)
+        return same && t->dim > 1 ? simplex_pair(t, aa) : NAN;
     return same && t->dim > 1 ? verify_1f1(t->dim, t->dim / 2.0, sign * aa / 2.0)
            : t->dim < 3       ? NAN
                               : verify_pair_moment(t->dim, aa, bb, ab, sign);
@@ -110,7 +143,8 @@ static verify_moments exponential_maps(const verify_target *t) {
         m.mean +=
             f.p[j] * (t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM ? fixed(t->dim, square) : exp(square / 2.0));
         for (uint32_t l = 0; l < t->keys; ++l) {
-            m.second += f.p[j] * f.p[l] * row_product(t, f.v[j], f.v[l]);
+            m.second += f.p[j] * f.p[l] * row_product(t, f.v[j], f.v[l], 0);
+            m.opposite += f.p[j] * f.p[l] * row_product(t, f.v[j], f.v[l], 1);
             if (t->kind != CLFAVOR_PROJECTION_IID)
                 m.pair += f.p[j] * f.p[l] * row_pair(t, f.v[j], f.v[l]);
         }
@@ -137,6 +171,7 @@ static verify_moments relu(const verify_target *t) {
         .mean = norm * verify_relu_mean(theta),
         .second = norm * norm * verify_relu_square(theta) * (is_fixed ? d / (d + 2.0) : 1.0),
         .pair = t->kind == CLFAVOR_PROJECTION_IID || t->dim < 3 ? NAN : norm * norm * verify_relu_pair(t->dim, theta),
+        .opposite = 0.0, /* where w.x > 0, -w.x < 0 */
         .fourth = NAN,
         .square = NAN};
 }
@@ -175,13 +210,16 @@ static verify_moments exponential(const verify_target *t) {
     for (uint32_t j = 0; j < t->keys; ++j)
         for (uint32_t k = 0; k < t->keys; ++k) {
             const double *zj = f.v[j], *zk = f.v[k];
-            double log_ratio = 0.0;
+            double log_same = 0.0, log_opposite = 0.0;
             for (uint32_t l = 0; l < d; ++l) {
-                double a = fit->a[l], z = zj[l] + zk[l];
-                log_ratio += log1p(-4.0 * a) - 0.5 * log1p(-8.0 * a) +
-                             (1.0 - 4.0 * a) * z * z / (2.0 * (1.0 - 8.0 * a)) - (zj[l] * zj[l] + zk[l] * zk[l]) / 2.0;
+                double a = fit->a[l], sum = zj[l] + zk[l], difference = zj[l] - zk[l];
+                double width = (1.0 - 4.0 * a) / (2.0 * (1.0 - 8.0 * a));
+                double common = log1p(-4.0 * a) - 0.5 * log1p(-8.0 * a) - (zj[l] * zj[l] + zk[l] * zk[l]) / 2.0;
+                log_same += common + width * sum * sum;
+                log_opposite += common + width * difference * difference;
             }
-            m.second += kernel[j] * kernel[k] * exp(log_ratio);
+            m.second += kernel[j] * kernel[k] * exp(log_same);
+            m.opposite += kernel[j] * kernel[k] * exp(log_opposite);
             if (d >= 3 && t->kind != CLFAVOR_PROJECTION_IID) /* reweighted lengths of a block are those of N(0,
                                                                 I/(1-4A)): the plain pair */
                 m.pair += kernel[j] * kernel[k] * exp(-(dot(zj, zj, d) + dot(zk, zk, d)) / 2.0) *
@@ -198,31 +236,43 @@ verify_moments verify_moments_of(const verify_target *t) {
                                                            : exponential_maps(t);
     if (t->kind == CLFAVOR_PROJECTION_IID)
         m.pair = m.mean * m.mean;
+    if (t->kind == CLFAVOR_PROJECTION_SIMPLEX && (t->map == CLFAVOR_MAP_RELU || t->map == CLFAVOR_MAP_EXPONENTIAL))
+        m.pair = NAN;
+    if (t->kind == CLFAVOR_PROJECTION_SIMPLEX || t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS)
+        m.square = NAN; /* their blocks' fourth moments are bounds */
     m.exact = 0.0;
     for (uint32_t j = 0; j < t->keys; ++j)
         m.exact += (t->count ? t->count[j] : 1.0) * exp(dot(t->x, t->y + (size_t)j * t->dim, t->dim));
     return m;
 }
 
+/* Rows that depend on each other. */
+static double block_rows(clfavor_projection_kind kind, uint32_t dim) {
+    return kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS ? 2.0 * dim : dim;
+}
+
 double verify_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m,
                        int *exact) {
-    double one = moments->second - moments->mean * moments->mean, n = m, d = dim;
-    double full = floor(n / d), rest = n - full * d;
+    double square = moments->mean * moments->mean, one = moments->second - square, n = m;
+    double size = block_rows(kind, dim), full = floor(n / size), rest = n - full * size;
     if (exact)
         *exact = 1;
-    if (kind == CLFAVOR_PROJECTION_IID || dim == 1)
+    if (kind == CLFAVOR_PROJECTION_IID || size == 1.0)
         return one / n;
-    if (!isnan(moments->pair))
-        return one / n +
-               (full * d * (d - 1.0) + rest * (rest - 1.0)) / (n * n) * (moments->pair - moments->mean * moments->mean);
+    /* ordered pairs of rows w and -w, and of orthogonal rows */
+    double opposite = kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS ? full * size + 2.0 * floor(rest / 2.0) : 0.0;
+    double orthogonal = full * size * (size - 1.0) + rest * (rest - 1.0) - opposite;
+    if (!isnan(moments->pair) || orthogonal == 0.0)
+        return one / n + (opposite > 0.0 ? opposite / (n * n) * (moments->opposite - square) : 0.0) +
+               (orthogonal > 0.0 ? orthogonal / (n * n) * (moments->pair - square) : 0.0);
     if (exact)
         *exact = 0;
-    return one * (full * d * d + rest * rest) / (n * n);
+    return one * (full * size * size + rest * rest) / (n * n);
 }
 
 double verify_square_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m) {
-    double one = moments->second - moments->mean * moments->mean, n = m, d = dim;
-    if (kind == CLFAVOR_PROJECTION_IID || dim == 1)
+    double one = moments->second - moments->mean * moments->mean, n = m, d = block_rows(kind, dim);
+    if (kind == CLFAVOR_PROJECTION_IID || d == 1.0)
         return (moments->fourth - 3.0 * one * one) / pow(n, 3.0) + 2.0 * one * one / (n * n);
     double full = floor(n / d), rest = n - full * d, variance = verify_variance(moments, kind, dim, m, NULL);
     if (isnan(moments->square)) {

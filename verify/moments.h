@@ -20,7 +20,7 @@ typedef struct verify_fitted {
 
 typedef struct verify_target {
     clfavor_map map;
-    clfavor_projection_kind kind; /* ORTHOGONAL, IID or ORTHOGONAL_FIXED_NORM */
+    clfavor_projection_kind kind; /* not CUSTOM */
     uint32_t dim;
     const double *x;             /* [d], scaled: q sqrt(scale) */
     const double *y;             /* [keys, d], scaled */
@@ -31,10 +31,11 @@ typedef struct verify_target {
 
 typedef struct verify_moments {
     double mean;
-    double exact;  /* sum_j c_j exp(x.y_j): what softmax has there */
-    double second; /* E X^2 */
-    double pair;   /* E X1 X2 for two rows of one orthogonal block; NaN where no closed form is known */
-    double fourth; /* E (X - mean)^4; NaN where unknown (several keys, relu, fixed norms, exponential) */
+    double exact;    /* sum_j c_j exp(x.y_j): what softmax has there */
+    double second;   /* E X^2 */
+    double pair;     /* E X1 X2 for two rows of one orthogonal block; NaN where no closed form is known */
+    double opposite; /* E X1 X2 for rows w and -w */
+    double fourth;   /* E (X - mean)^4; NaN where unknown (several keys, relu, fixed norms, exponential) */
     /* one key of a map X = factor f(w.v), f = exp, cosh or cos: what blocks' higher moments are made from; else NaN */
     double factor, square; /* |v|^2 */
     verify_function function;
@@ -44,7 +45,8 @@ typedef struct verify_moments {
 verify_moments verify_moments_of(const verify_target *target);
 
 /* Variance of the mean of m rows: exact where the pair is known or rows are independent, otherwise the bound that
- * holds for any dependence inside a block, Var(block mean) <= Var(row). *exact says which (may be NULL). */
+ * holds for any dependence inside a block, Var(block mean) <= Var(row). A block has d rows, one of pairs 2d. *exact
+ * says which (may be NULL). */
 double verify_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m,
                        int *exact);
 /* Variance of (mean of m rows - E)^2; NaN where the fourth moment is unknown. Independent rows: (V/m)^2 (2 + excess

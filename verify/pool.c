@@ -7,7 +7,8 @@
 #include "device.h"
 
 const char *verify_kind_name(clfavor_projection_kind kind) {
-    static const char *const names[] = {"orthogonal", "iid", "orthogonal-fixed-norm"};
+    static const char *const names[] = {"orthogonal",       "iid",    "orthogonal-fixed-norm", "custom",
+                                        "orthogonal-pairs", "simplex"};
     return names[kind];
 }
 

@@ -81,16 +81,16 @@ static const verify_binned *law_of(const law_data *data, int test) {
     }
 }
 
-/* The largest cosine of two rows of a block. */
-static void gram_of(const double *rows, uint32_t size, uint32_t d, double *record) {
+/* How far the cosine of two rows of a block is off at most. */
+static void gram_of(const double *rows, uint32_t size, uint32_t d, double expected, double *record) {
     for (uint32_t i = 0; i < size; ++i) {
         const double *a = rows + (size_t)i * d;
         double aa = inner(a, a, d);
         for (uint32_t j = 0; j < i; ++j) {
             const double *b = rows + (size_t)j * d;
-            double cosine = fabs(inner(a, b, d)) / sqrt(aa * inner(b, b, d));
-            if (!(cosine <= record[GRAM]))
-                record[GRAM] = cosine;
+            double error = fabs(inner(a, b, d) / sqrt(aa * inner(b, b, d)) - expected);
+            if (!(error <= record[GRAM]))
+                record[GRAM] = error;
         }
     }
 }
@@ -144,7 +144,8 @@ static bool work(verify_worker *worker, const verify_job *job, void *drawn, uint
             if (m - r >= d)
                 block_of(data, w + (size_t)r * d, record);
             if (pool->kind != CLFAVOR_PROJECTION_IID && t < GRAM_TRIALS)
-                gram_of(w + (size_t)r * d, m - r < d ? m - r : d, d, record);
+                gram_of(w + (size_t)r * d, m - r < d ? m - r : d, d,
+                        pool->kind == CLFAVOR_PROJECTION_SIMPLEX ? -1.0 / (d - 1.0) : 0.0, record);
         }
         if (m > d) {
             verify_binned_count(&data->normal, record + BETWEEN_BLOCKS * VERIFY_BINS,
@@ -176,6 +177,7 @@ static void judge(verify_run *run, const verify_job *job, const double *const *r
     uint32_t d = pool->dim, full_blocks = pool->m / d;
     double counts[VERIFY_BINS], trials = (double)pool->trials * job->blocks, share = run->share;
     bool fixed = pool->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
+    bool simplex = pool->kind == CLFAVOR_PROJECTION_SIMPLEX;
     for (int test = 0; test < DKW_TESTS; ++test) {
         double total = 0.0;
         memset(counts, 0, sizeof counts);
@@ -215,8 +217,10 @@ static void judge(verify_run *run, const verify_job *job, const double *const *r
         emit(run, job, "lengths are sqrt(d)", "bound", norms, (d + 8) * DBL_EPSILON, 0.0, trials * pool->m);
     }
     if (pool->kind != CLFAVOR_PROJECTION_IID)
-        /* an applied reflection errs by (d + 10) u, a row of Q passes d of them, two rows make a product */
-        emit(run, job, "rows of a block are orthogonal", "bound", gram, d * (d + 10) * DBL_EPSILON, 0.0,
+        /* an applied reflection errs by (d + 10) u, a row of Q passes d of them, two rows make a product; the mean of
+         * d rows adds d u, and taking it off makes rows longer by at most sqrt(2) */
+        emit(run, job, simplex ? "rows of a block have a cosine of -1/(d - 1)" : "rows of a block are orthogonal",
+             "bound", gram, (simplex ? 2 * d * (d + 20) : d * (d + 10)) * DBL_EPSILON, 0.0,
              (double)GRAM_TRIALS * job->blocks * pool->m);
     emit(run, job, "no row comes twice", "count", verify_total(&repeats), 0.0, 0.0, trials * pool->m);
 }
@@ -288,11 +292,14 @@ static void add_job(verify_run *run, const verify_pool *pool) {
 
 void verify_suite_law(verify_run *run) {
     static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_ORTHOGONAL, CLFAVOR_PROJECTION_IID,
-                                                    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM};
+                                                    CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM,
+                                                    CLFAVOR_PROJECTION_SIMPLEX};
     static const uint32_t dims[] = {1, 2, 3, 6, 16, 64};
-    for (size_t k = 0; k < 3; ++k)
+    for (size_t k = 0; k < 4; ++k)
         for (size_t i = 0; i < 6; ++i) {
             bool fixed = kinds[k] == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
+            if (kinds[k] == CLFAVOR_PROJECTION_SIMPLEX && dims[i] != 3 && dims[i] != 6 && dims[i] != 16)
+                continue; /* at d = 1 and 2 one row gives the others, and 64 tells nothing new */
             if (dims[i] >= 6)
                 add_job(run, verify_pool_standard(run, dims[i], kinds[k]));
             else if (!fixed || dims[i] > 1)
