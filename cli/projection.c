@@ -128,7 +128,7 @@ void projection_notes(const projection_source *p, const options *o) {
         cli_note("--projection is ignored, since W comes from '%s'", o->projection_in);
     else if (o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
         cli_note("orthogonal-fixed-norm is biased: it does not estimate exp(q.k scale) in the mean");
-    else if (!p->from_file && o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS && repeats_pairs(o->map))
+    else if (o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS && repeats_pairs(o->map))
         cli_note("orthogonal-pairs: w and -w make the same features of this map, so half of the rows add nothing");
 }
 

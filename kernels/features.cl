@@ -186,8 +186,8 @@ INLINE int lanes_of(uint rows, uint p, uint v) {
 }
 
 #if LOG_MAP
-/* Writes the exponents of panel p for `count` tokens, scalar[i] included. Token by token maximum[i], or feature by
- * feature maximum[v], becomes the largest so far. */
+/* Writes the exponents of panel p for `count` tokens. Queries: without scalar[i]; maximum[i] of a token becomes its
+ * largest so far. Keys: with scalar[i]; maximum[v] of the features. */
 INLINE void write_exponents(__global const float *tokens, ulong stride, __global const float *set,
                             clfavor_weights_layout layout, uint rows, const float *scalar, REAL *maximum,
                             __global float *out, ulong out_stride, uint count, uint p) {

@@ -33,8 +33,6 @@ static clfavor_status prepare_pieces(clfavor_plan *plan) {
     uint64_t slots = clfavor_min(desc->workspace_limit / (pieces * bytes), desc->max_batch * desc->max_heads);
     uint64_t least_work = pieces * plan->numbers[TOKENS] * plan->numbers[TOKEN_WORK];
     slots = clfavor_max(1, clfavor_min(slots, MAX_WORK / least_work));
-    if (cpu)
-        slots = clfavor_min(slots, clfavor_ceil_div(CACHED, desc->max_n * plan->rows * sizeof(cl_float)));
     plan->pieces = (uint32_t)pieces;
     plan->numbers[SLOTS] = slots;
     plan->workspace_size = (size_t)(slots * pieces * bytes);
@@ -139,10 +137,12 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     cl_float norm = (cl_float)exp2(0.5 * (double)call->weights->log2_norm);
     if (!is_key(plan))
         return enqueue_queries(plan, call, chain, norm);
-    uint64_t slots = call->batch * call->sizes.heads;
+    uint64_t slots = call->batch * call->sizes.heads, most = plan->numbers[SLOTS];
+    if (plan->context->device_class == CLFAVOR_CLASS_CPU && !is_signed(plan)) /* the others have no exponents to keep */
+        most = clfavor_min(most, clfavor_ceil_div(CACHED, call->sizes.n * plan->rows * sizeof(cl_float)));
     clfavor_status status = CLFAVOR_SUCCESS;
-    for (uint64_t first = 0; !status && first < slots; first += plan->numbers[SLOTS])
-        status = enqueue_keys(plan, call, chain, norm, first, clfavor_min(plan->numbers[SLOTS], slots - first));
+    for (uint64_t first = 0; !status && first < slots; first += most)
+        status = enqueue_keys(plan, call, chain, norm, first, clfavor_min(most, slots - first));
     return status;
 }
 

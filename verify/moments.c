@@ -151,7 +151,8 @@ static verify_moments exponential_maps(const verify_target *t) {
     }
     m.fourth = row_fourth(t, m.mean, f.v[0]);
     m.square = NAN;
-    if (!isnan(m.fourth) && t->map != CLFAVOR_MAP_TRIG_PHASE) {
+    int known = t->kind != CLFAVOR_PROJECTION_SIMPLEX && t->kind != CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS; /* blocks */
+    if (!isnan(m.fourth) && t->map != CLFAVOR_MAP_TRIG_PHASE && known) {
         m.factor = f.p[0];
         m.square = dot(f.v[0], f.v[0], t->dim);
         m.function = is_cosine(t->map) ? VERIFY_COS : t->map == CLFAVOR_MAP_HYPERBOLIC ? VERIFY_COSH : VERIFY_EXP;
@@ -167,13 +168,15 @@ static verify_moments relu(const verify_target *t) {
         norm += (t->count ? t->count[j] : 1.0) * sqrt(xx * dot(y, y, t->dim));
     }
     int is_fixed = t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM; /* E|w|^4 is d^2, not d (d + 2) */
-    return (verify_moments){
-        .mean = norm * verify_relu_mean(theta),
-        .second = norm * norm * verify_relu_square(theta) * (is_fixed ? d / (d + 2.0) : 1.0),
-        .pair = t->kind == CLFAVOR_PROJECTION_IID || t->dim < 3 ? NAN : norm * norm * verify_relu_pair(t->dim, theta),
-        .opposite = 0.0, /* where w.x > 0, -w.x < 0 */
-        .fourth = NAN,
-        .square = NAN};
+    return (verify_moments){.mean = norm * verify_relu_mean(theta),
+                            .second = norm * norm * verify_relu_square(theta) * (is_fixed ? d / (d + 2.0) : 1.0),
+                            .pair =
+                                t->kind == CLFAVOR_PROJECTION_IID || t->kind == CLFAVOR_PROJECTION_SIMPLEX || t->dim < 3
+                                    ? NAN
+                                    : norm * norm * verify_relu_pair(t->dim, theta),
+                            .opposite = 0.0, /* where w.x > 0, -w.x < 0 */
+                            .fourth = NAN,
+                            .square = NAN};
 }
 
 static void transform(const double *matrix, const double *from, const double *offset, uint32_t dim, double *to) {
@@ -225,7 +228,7 @@ static verify_moments exponential(const verify_target *t) {
                 m.pair += kernel[j] * kernel[k] * exp(-(dot(zj, zj, d) + dot(zk, zk, d)) / 2.0) *
                           verify_pair_moment(d, dot(zj, zj, d), dot(zk, zk, d), dot(zj, zk, d), 1);
         }
-    if (!isotropic || d < 3)
+    if (!isotropic || d < 3 || t->kind == CLFAVOR_PROJECTION_SIMPLEX)
         m.pair = NAN;
     return m;
 }
@@ -236,10 +239,6 @@ verify_moments verify_moments_of(const verify_target *t) {
                                                            : exponential_maps(t);
     if (t->kind == CLFAVOR_PROJECTION_IID)
         m.pair = m.mean * m.mean;
-    if (t->kind == CLFAVOR_PROJECTION_SIMPLEX && (t->map == CLFAVOR_MAP_RELU || t->map == CLFAVOR_MAP_EXPONENTIAL))
-        m.pair = NAN;
-    if (t->kind == CLFAVOR_PROJECTION_SIMPLEX || t->kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS)
-        m.square = NAN; /* their blocks' fourth moments are bounds */
     m.exact = 0.0;
     for (uint32_t j = 0; j < t->keys; ++j)
         m.exact += (t->count ? t->count[j] : 1.0) * exp(dot(t->x, t->y + (size_t)j * t->dim, t->dim));

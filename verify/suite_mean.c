@@ -316,8 +316,9 @@ static void add_job(verify_run *run, const verify_pool *pool, enum verify_estima
     if (pool->dim == 6 && !fixed) {
         if (id == VERIFY_POSITIVE || id == VERIFY_TRIG || id == VERIFY_RELU || run->options.level == VERIFY_NIGHTLY)
             single(data, run, "features, near key", 0.5, 1, true);
-        bool bound = pool->kind == CLFAVOR_PROJECTION_SIMPLEX; /* its variance with several keys, and loose */
-        if (id != VERIFY_SDERF && id != VERIFY_GAUSSIAN && (!bound || run->options.level == VERIFY_NIGHTLY))
+        /* the variance of simplex blocks with several keys is a loose bound, which takes many draws */
+        bool loose = pool->kind == CLFAVOR_PROJECTION_SIMPLEX && run->options.level != VERIFY_NIGHTLY;
+        if (id != VERIFY_SDERF && id != VERIFY_GAUSSIAN && !loose)
             many_keys(data, run);
     }
     if (!fixed && (run->options.level == VERIFY_NIGHTLY || !relu))
@@ -339,13 +340,25 @@ static void add_job(verify_run *run, const verify_pool *pool, enum verify_estima
         release(data);
 }
 
-/* What shows how the rows of a projection hang together, in the levels below nightly. */
-static bool with_pairs(int id) {
-    return id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC || id == VERIFY_TRIG || id == VERIFY_RELU ||
-           id == VERIFY_SDERF;
-}
-static bool with_simplex(int id) { /* where its variance is exact */
-    return id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC || id == VERIFY_TRIG;
+/* Whether the levels below nightly take it in: what needs one more program only at d = 6, and of the projections that
+ * hang the same rows together in another way what shows that, simplex blocks where their variance is exact. */
+static bool below_nightly(clfavor_projection_kind kind, uint32_t dim, int id) {
+    bool basic = id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC || id == VERIFY_TRIG, phase = id == VERIFY_TRIG_PHASE;
+    switch (kind) {
+    case CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS:
+        return dim == 6 && (basic || id == VERIFY_RELU || id == VERIFY_SDERF);
+    case CLFAVOR_PROJECTION_SIMPLEX:
+        return dim == 6 && basic;
+    case CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM:
+        if (phase || id == VERIFY_RELU) /* which it does not bias more */
+            return false;
+        break;
+    default:
+        break;
+    }
+    if (dim == 64)
+        return id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC;
+    return dim == 6 || !(phase || id == VERIFY_OPRF || id == VERIFY_SDERF);
 }
 
 void verify_suite_mean(verify_run *run) {
@@ -359,14 +372,9 @@ void verify_suite_mean(verify_run *run) {
             if (fixed && dims[i] == 64) /* its bias is below what is found there */
                 continue;
             for (int id = 0; id < VERIFY_ESTIMANDS; ++id) {
-                bool fitted = id == VERIFY_OPRF || id == VERIFY_SDERF, cosine = id == VERIFY_TRIG_PHASE;
-                /* what needs one more program only at d = 6, unless nightly */
-                bool skipped = run->options.level != VERIFY_NIGHTLY &&
-                               ((dims[i] == 64 && id != VERIFY_POSITIVE && id != VERIFY_HYPERBOLIC) ||
-                                (dims[i] == 16 && (cosine || fitted)) ||
-                                (fixed && (cosine || id == VERIFY_RELU)) || /* which it does not bias more */
-                                (k > 2 && dims[i] > 6) || (k == 3 && !with_pairs(id)) || (k == 4 && !with_simplex(id)));
-                if (!skipped && !(fixed && fitted))
+                bool fitted = id == VERIFY_OPRF || id == VERIFY_SDERF;
+                bool taken = run->options.level == VERIFY_NIGHTLY || below_nightly(kinds[k], dims[i], id);
+                if (taken && !(fixed && fitted))
                     add_job(run, verify_pool_standard(run, dims[i], kinds[k]), (enum verify_estimand_id)id);
             }
         }
