@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "cmd.h"
+#include "estimator_file.h"
 #include "inputs.h"
 #include "message.h"
 #include "options.h"
@@ -16,6 +17,7 @@ typedef struct job {
     npy_array x;
     array_axes axes;
     projection_source projection;
+    estimator_file file;
     session session;
     outfile out, out_scale;
     clfavor_estimator *estimator;
@@ -40,9 +42,30 @@ static uint64_t scales_of(const job *j) {
     return j->options.role == ROLE_QUERY ? j->axes.n : one ? 1 : columns_of(j);
 }
 
+/* What --estimator has a say in. */
+static int open_estimator(job *j) {
+    options *o = &j->options;
+    char error[NPY_ERROR];
+    if (!estimator_file_read(&j->file, o->estimator, error))
+        return cli_error(CLI_USAGE, "--estimator: %s", error);
+    if (j->file.dim != j->axes.last || (j->file.sderf.sets != 1 && j->file.sderf.sets != j->axes.heads))
+        return cli_error(CLI_USAGE, "--estimator: '%s' is for %u heads of %u dimensions, x has %" PRIu64 " of %u",
+                         o->estimator, j->file.sderf.sets, j->file.dim, j->axes.heads, j->axes.last);
+    if (o->map_given || o->scale != 0)
+        return cli_error(CLI_USAGE, "--estimator has a map and a scale of its own; leave --map and --scale out");
+    o->map = CLFAVOR_MAP_EXPONENTIAL;
+    o->scale = j->file.sderf.scale;
+    o->features = o->features || o->projection_in ? o->features : j->file.total;
+    o->seed = o->seed_given ? o->seed : j->file.seed;
+    o->projection = o->projection_given ? o->projection : j->file.projection;
+    return CLI_OK;
+}
+
 static int open_inputs(job *j) {
     options *o = &j->options;
     int status = inputs_open(&j->x, &j->axes, "x", o->x);
+    if (!status && o->estimator)
+        status = open_estimator(j);
     if (!status) /* each matrix of a file may serve a group of query heads */
         status =
             projection_open(&j->projection, o, j->axes.last, o->role == ROLE_QUERY ? 0 : j->axes.heads, j->axes.heads);
@@ -54,8 +77,9 @@ static int open_inputs(job *j) {
         return status;
     const char *outputs[] = {o->out, o->out_scale, o->projection_out,
                              o->projection_out ? j->projection.phases_out : NULL};
-    const char *inputs[] = {o->x, o->projection_in, j->projection.file_phases ? j->projection.phases_in : NULL};
-    return inputs_check_paths(outputs, 4, inputs, 3);
+    const char *inputs[] = {o->x, o->projection_in, o->estimator,
+                            j->projection.file_phases ? j->projection.phases_in : NULL};
+    return inputs_check_paths(outputs, 4, inputs, 4);
 }
 
 static int create_outputs(job *j) {
@@ -90,7 +114,8 @@ static int prepare(job *j) {
     int status = session_check_size(s, "the feature matrix", bytes[FEATURES]);
     uint32_t copies = j->projection.sets == 1 ? 1 : (uint32_t)(j->axes.heads / j->projection.sets);
     if (!status)
-        status = projection_estimator(&j->projection, o, s, copies, &j->estimator);
+        status =
+            projection_estimator(&j->projection, o, o->estimator ? &j->file.sderf : NULL, s, copies, &j->estimator);
     if (!status)
         status = session_check(s, clfavor_weights_create(&j->weights, s->context, j->estimator),
                                "copying the projection to the device");
@@ -185,6 +210,7 @@ static void release(job *j) {
     outfile_discard(&j->out);
     outfile_discard(&j->out_scale);
     projection_close(&j->projection);
+    estimator_file_close(&j->file);
     npy_close(&j->x); /* after the buffer that uses it in place */
 }
 

@@ -1,12 +1,15 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "attention.h"
 #include "cmd.h"
 #include "compare.h"
+#include "fitting.h"
 #include "message.h"
 #include "options.h"
+#include "predict.h"
 #include "projection.h"
 #include "report.h"
 #include "tensor_io.h"
@@ -16,21 +19,23 @@ typedef struct run {
     options options;
     npy_array arrays[3]; /* q, k, v */
     run_shape shape;
+    fitting fitting;
     projection_source projection;
     session session;
     outfile out, lse, lse_sign;
     clfavor_estimator *estimator;
     clfavor_weights *weights;
     cl_mem buffers[6]; /* q, k, v, o, lse, sign */
+    cl_mem exact_keys;
     attention attention;
     comparison comparison;
-    double seconds, wall_seconds;
+    double seconds, wall_seconds, predicted_error;
 } run;
 
 enum { Q, K, V, O, LSE, SIGN };
 
 static int open_inputs(run *r) {
-    const options *o = &r->options;
+    options *o = &r->options;
     static const char *const names[] = {"q", "k", "v"};
     const char *paths[] = {o->q, o->k, o->v};
     array_axes axes[3];
@@ -40,14 +45,16 @@ static int open_inputs(run *r) {
     if (!status)
         status = inputs_shape(&r->shape, r->arrays, axes, o->causal);
     if (!status)
+        status = fitting_open(&r->fitting, o, &r->shape);
+    if (!status)
         status = projection_open(&r->projection, o, r->shape.d, r->shape.heads_kv, r->shape.heads);
     if (status)
         return status;
     const char *outputs[] = {o->out, o->lse, o->lse_sign, o->projection_out,
                              o->projection_out ? r->projection.phases_out : NULL};
-    const char *inputs[] = {o->q, o->k, o->v, o->projection_in,
-                            r->projection.file_phases ? r->projection.phases_in : NULL};
-    return inputs_check_paths(outputs, 5, inputs, 5);
+    const char *inputs[] = {
+        o->q, o->k, o->v, o->projection_in, o->estimator, r->projection.file_phases ? r->projection.phases_in : NULL};
+    return inputs_check_paths(outputs, 5, inputs, 6);
 }
 
 /* Before any work, so that an unwritable name is known early. */
@@ -93,8 +100,9 @@ static int make_buffers(run *r) {
                          total >> 20, r->session.global_memory >> 20);
     int status = CLI_OK;
     for (int i = 0; i < 6 && !status; ++i)
-        status = i < O ? tensor_upload(&r->session, &r->arrays[i], names[i], &r->buffers[i])
-                       : session_buffer(&r->session, CL_MEM_READ_WRITE, bytes[i], NULL, names[i], &r->buffers[i]);
+        status = r->buffers[i] ? CLI_OK
+                 : i < O       ? tensor_upload(&r->session, &r->arrays[i], names[i], &r->buffers[i])
+                         : session_buffer(&r->session, CL_MEM_READ_WRITE, bytes[i], NULL, names[i], &r->buffers[i]);
     return status;
 }
 
@@ -123,13 +131,18 @@ static int prepare(run *r) {
     const session *s = &r->session;
     int status = CLI_OK;
     if (!o->exact) {
-        status = projection_estimator(&r->projection, o, s, 1, &r->estimator);
+        if (!(status = fitting_run(&r->fitting, o, r->arrays)))
+            status = fitting_estimator(&r->fitting, &r->projection, o, s, &r->estimator);
         if (!status)
             status = session_check(s, clfavor_weights_create(&r->weights, s->context, r->estimator),
                                    "copying the projection to the device");
     }
     if (!status)
         status = make_buffers(r);
+    clfavor_estimator_info info = {.struct_size = sizeof info, .sets = 1};
+    clfavor_estimator_get_info(r->estimator, &info);
+    if (!status)
+        status = fitting_buffer(&r->fitting, s, info.sets, &r->exact_keys);
     if (status)
         return status;
     clfavor_plan_desc desc = {.struct_size = sizeof desc,
@@ -140,9 +153,62 @@ static int prepare(run *r) {
                               .value_dim = r->shape.dv,
                               .causal = o->causal,
                               .chunk = o->chunk,
-                              .pieces = o->pieces};
+                              .pieces = o->pieces,
+                              .exact_keys = r->fitting.exact};
     clfavor_attention_args args = make_args(r);
-    return attention_create(&r->attention, s, &desc, &args, o->exact ? 1 : r->projection.sets);
+    uint64_t states = info.sets > r->shape.heads_kv ? info.sets : r->shape.heads_kv;
+    if (r->exact_keys)
+        args.exact_keys = clfavor_tensor_dense(r->exact_keys, states, r->fitting.exact, 1);
+    return attention_create(&r->attention, s, &desc, &args, info.sets);
+}
+
+/* --target-error: the smallest M of a ladder whose predicted median error is low enough. */
+static int choose_features(run *r) {
+    options *o = &r->options;
+    const session *s = &r->session;
+    predictor p = {0};
+    double least = INFINITY;
+    uint32_t least_at = 0;
+    uint64_t heads = r->shape.batch * r->shape.heads;
+    predicted found = {.errors = malloc((size_t)heads * sizeof(double))};
+    int status = found.errors ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
+    static const char *const names[] = {"q", "k", "v"};
+    for (int i = 0; i < 3 && !status; ++i)
+        status = tensor_upload(s, &r->arrays[i], names[i], &r->buffers[i]);
+    if (!status)
+        status = predictor_open(&p, s, &r->shape, r->arrays, r->buffers, o->scale, PREDICT_ROWS);
+    bool met = false;
+    for (size_t i = 0; !status && !met && i < PREDICT_LADDER && predict_ladder[i] <= 2 * r->shape.n_k; ++i) {
+        options own = *o;
+        own.features = predict_ladder[i];
+        if ((status = predict_error(&p, &own, PREDICT_DRAWS, &found)))
+            break;
+        double error = compare_median(found.errors, (size_t)heads);
+        if (error < least) {
+            least = error;
+            least_at = predict_ladder[i];
+        }
+        met = error <= o->target_error;
+    }
+    if (!status && !met)
+        status = cli_error(CLI_FAILED,
+                           "no M up to %u has a predicted error of at most %g (the least is %.3g, at M = %u); exact "
+                           "attention (--exact) would take about %.3g s here",
+                           predict_ladder[PREDICT_LADDER - 1], o->target_error, least, least_at,
+                           p.comparison.seconds * (double)r->shape.n / (double)p.comparison.rows);
+    if (!status) {
+        cli_note("M = %u has a predicted error of %.3g (median over heads, %" PRIu64 " query rows, %u draws)", least_at,
+                 least, p.comparison.rows, PREDICT_DRAWS);
+        r->predicted_error = least;
+        o->features = least_at;
+        projection_close(&r->projection);
+        fitting_close(&r->fitting);
+        if (!(status = fitting_open(&r->fitting, o, &r->shape)))
+            status = projection_open(&r->projection, o, r->shape.d, r->shape.heads_kv, r->shape.heads);
+    }
+    predictor_close(&p);
+    free(found.errors);
+    return status;
 }
 
 /* Once, or a warm-up and --repeat runs, whose medians count. */
@@ -205,7 +271,18 @@ static json_t *report(const run *r) {
         object, "shape",
         json_pack("[I, I, I, I]", (json_int_t)s->batch, (json_int_t)s->heads, (json_int_t)s->n, (json_int_t)s->d));
     json_object_set_new(object, "map", json_string(o->exact ? "exact" : options_map_name(o->map)));
-    json_object_set_new(object, "features", o->exact ? json_null() : json_integer(r->projection.rows));
+    json_object_set_new(object, "features",
+                        o->exact ? json_null() : json_integer(r->projection.rows + r->fitting.exact));
+    if (r->fitting.active) {
+        json_object_set_new(object, "estimator",
+                            json_string(!r->fitting.fitted ? "plain"
+                                        : o->estimator     ? fitting_methods[r->fitting.file.method]
+                                                           : fitting_methods[o->fit_method]));
+        json_object_set_new(object, "exact_keys", json_integer(r->fitting.exact));
+        json_object_set_new(object, "fit_seconds", report_number(r->fitting.seconds));
+    }
+    if (o->target_error != 0)
+        json_object_set_new(object, "predicted_error", report_number(r->predicted_error));
     json_object_set_new(object, "seconds", report_number(r->seconds));
     json_object_set_new(object, "wall_seconds", report_number(r->wall_seconds));
     json_object_set_new(object, "tokens_per_second", report_number((double)(s->batch * s->n) / r->seconds));
@@ -229,14 +306,17 @@ static int work(run *r) {
     const options *o = &r->options;
     int status;
     if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)) ||
-        (status = create_outputs(r)))
+        (o->target_error != 0 && (status = choose_features(r))) || (status = create_outputs(r)))
         return status;
     print_notes(r);
     if ((status = prepare(r)) || (status = execute(r)) || (status = write_outputs(r)))
         return status;
     if (o->compare) {
-        status = compare(&r->comparison, &r->session, &r->attention.args, &r->shape, &r->arrays[V], o->causal, o->scale,
-                         o->compare_rows);
+        comparison *c = &r->comparison;
+        status = comparison_open(c, &r->session, &r->attention.args, &r->shape, &r->arrays[V], o->causal, o->scale,
+                                 o->compare_rows);
+        if (!status)
+            status = comparison_measure(c, r->buffers[O], r->shape.n, c->step, true);
         if (status)
             return status;
         cli_note("compared %" PRIu64 " of %" PRIu64 " query rows a head with exact attention", r->comparison.rows,
@@ -248,8 +328,10 @@ static int work(run *r) {
 }
 
 static void release(run *r) {
-    comparison_free(&r->comparison);
+    comparison_close(&r->comparison);
     attention_destroy(&r->attention);
+    if (r->exact_keys)
+        clReleaseMemObject(r->exact_keys);
     for (int i = 0; i < 6; ++i)
         if (r->buffers[i])
             clReleaseMemObject(r->buffers[i]);
@@ -260,6 +342,7 @@ static void release(run *r) {
     outfile_discard(&r->lse);
     outfile_discard(&r->lse_sign);
     projection_close(&r->projection);
+    fitting_close(&r->fitting);
     for (int i = 0; i < 3; ++i)
         npy_close(&r->arrays[i]); /* after the buffers that use them in place */
 }

@@ -36,6 +36,33 @@ void npy_read_f64(const npy_array *array, uint64_t first, size_t count, double *
 bool npy_create(outfile *file, const char *path, npy_dtype dtype, unsigned rank, const uint64_t *shape,
                 char error[NPY_ERROR]);
 
+/* --- parts that npz.c uses too; `path` stands in the errors --- */
+
+#define NPY_HEADER 256u /* bytes that a header written here takes at most */
+
+typedef struct npy_header {
+    char descr[16];
+    bool fortran;
+    unsigned rank;
+    uint64_t shape[NPY_MAX_RANK];
+    size_t start; /* of the data, in bytes */
+} npy_header;
+
+/* Reads the header of the .npy file in bytes [0, size). */
+bool npy_parse(npy_header *header, const void *bytes, size_t size, const char *path, char error[NPY_ERROR]);
+/* Whether the order is C's and the shape, at `item` bytes an element, takes exactly what follows the header. */
+bool npy_check(const npy_header *header, size_t size, unsigned item, uint64_t *count, const char *path,
+               char error[NPY_ERROR]);
+/* The elements of a shape; refuses axes of length 0 and more bytes than 64 bits count. */
+bool npy_count(unsigned rank, const uint64_t *shape, unsigned item, uint64_t *count, const char *path,
+               char error[NPY_ERROR]);
+/* The header of a C-ordered array, ended at a multiple of 64 bytes; returns its size. descr: "<f8" or its like. */
+size_t npy_format(unsigned char header[NPY_HEADER], const char *descr, unsigned rank, const uint64_t *shape);
+/* A descriptor of a regular file, opened for reading; -1 on failure. */
+int npy_open_regular(const char *path, uint64_t *size, char error[NPY_ERROR]);
+/* Writes "'path' " and the text into error, without control characters; returns false. */
+__attribute__((format(printf, 3, 4))) bool npy_reject(char error[NPY_ERROR], const char *path, const char *format, ...);
+
 /* "3 x 4 x 5" in static storage that the next call but three reuses. */
 const char *npy_shape_text(unsigned rank, const uint64_t *shape);
 

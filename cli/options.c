@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fitting.h"
 #include "message.h"
 
 enum {
@@ -36,7 +37,14 @@ enum {
     KEY_DEVICE,
     KEY_REPEAT,
     KEY_JSON,
-    KEY_LATER,
+    KEY_FIT,
+    KEY_FIT_METHOD,
+    KEY_ESTIMATOR,
+    KEY_TARGET_ERROR,
+    KEY_EXACT_KEYS,
+    KEY_SAMPLE,
+    KEY_METHODS,
+    KEY_ALLOW_LEAK,
     KEY_HELP
 };
 
@@ -58,7 +66,8 @@ enum {
                "Read W instead of drawing it, and the phases where their file exists"),                                \
         OPTION("projection-per-head", KEY_PER_HEAD, 0, "An independent W for each K/V head (default: one for all)"),   \
         OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),                          \
-        OPTION("estimator", KEY_LATER, "FILE", "Use a fitted estimator (a later stage)")
+        OPTION("estimator", KEY_ESTIMATOR, "FILE",                                                                     \
+               "Use an estimator that `clfavor fit' wrote; its features, projection and seed are the defaults")
 
 #define COMMON_OPTIONS                                                                                                 \
     OPTION("device", KEY_DEVICE, "SEL",                                                                                \
@@ -68,6 +77,14 @@ enum {
         OPTION("help", KEY_HELP, 0, "Show this help"), {                                                               \
         0                                                                                                              \
     }
+
+#define FIT_OPTIONS                                                                                                    \
+    OPTION("fit-method", KEY_FIT_METHOD, "NAME",                                                                       \
+           "attention (default), or for comparison plain, oprf, shift, diagonal, full or sderf"),                      \
+        OPTION("exact-keys", KEY_EXACT_KEYS, "T",                                                                      \
+               "Treat the T heaviest keys of each head exactly; they count among the M rows of --features. Default "   \
+               "with a fit: half of M, more where there are few keys; none with --causal"),                            \
+        OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)")
 
 static const struct argp_option run_options[] = {
     OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
@@ -86,8 +103,44 @@ static const struct argp_option run_options[] = {
     OPTION("compare-rows", KEY_COMPARE_ROWS, "N|all", "Rows a head for --compare, which it implies (default 4096)"),
     OPTION("repeat", KEY_REPEAT, "R", "One warm-up, then R runs; seconds is their median (default: one cold run)"),
     ESTIMATOR_OPTIONS,
-    OPTION("fit", KEY_LATER, 0, "Fit the estimator to these q and k first (a later stage)"),
-    OPTION("target-error", KEY_LATER, "E", "Choose M for an error (a later stage)"),
+    OPTION("fit", KEY_FIT, 0,
+           "Fit the estimator to these q, k and v first: several times less error with the same M. The default of "
+           "--projection becomes orthogonal-pairs, and some of the M rows become exact keys"),
+    FIT_OPTIONS,
+    OPTION("target-error", KEY_TARGET_ERROR, "E",
+           "With --fit: the smallest M whose predicted error is at most E, or a clear statement that none does"),
+    OPTION("allow-future-leak", KEY_ALLOW_LEAK, 0,
+           "With --fit and --causal: accept that parameters fitted to the whole sequence tell earlier rows of later "
+           "ones"),
+    COMMON_OPTIONS};
+
+static const struct argp_option fit_options[] = {
+    OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
+    OPTION("k", KEY_K, "FILE", "Keys: H may be a divisor of the queries', and n another"),
+    OPTION("v", KEY_V, "FILE", "Values: as the keys, the last axis may differ; better with them than without"),
+    OPTION("out", KEY_OUT, "FILE", "Write the estimator, .npz"),
+    OPTION("features", KEY_FEATURES, "M", "Rows that a run with it has by default, exact keys included (default 256)"),
+    FIT_OPTIONS,
+    OPTION("projection", KEY_PROJECTION, "KIND",
+           "That a run with it has by default: orthogonal-pairs (default), simplex, orthogonal or iid"),
+    OPTION("seed", KEY_SEED, "S", "Of the projection and of the samples (default 0)"),
+    OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),
+    OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),
+    OPTION("help", KEY_HELP, 0, "Show this help"),
+    {0}};
+
+static const struct argp_option advise_options[] = {
+    OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
+    OPTION("k", KEY_K, "FILE", "Keys: H may be a divisor of the queries', and n another"),
+    OPTION("v", KEY_V, "FILE", "Values: as the keys, the last axis may differ"),
+    OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)"),
+    OPTION("seed", KEY_SEED, "S", "Of the projections and of the samples (default 0)"),
+    OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),
+    OPTION("target-error", KEY_TARGET_ERROR, "E", "The error that the advice is to meet (default 0.1)"),
+    OPTION("compare-rows", KEY_COMPARE_ROWS, "N|all", "Query rows a head that errors are predicted on (default 64)"),
+    OPTION("draws", KEY_REPEAT, "R", "Projections that errors are averaged over (default 3)"),
+    OPTION("methods", KEY_METHODS, 0, "Also every other estimator: of the literature, and without exact keys"),
+    OPTION("svg", KEY_OUT, "FILE", "Plot the errors against M"),
     COMMON_OPTIONS};
 
 static const struct argp_option features_options[] = {
@@ -114,6 +167,14 @@ static const char features_doc[] =
     "The feature matrix phi = features * exp(log scale) of queries or keys.\v"
     "With --projection-per-head each head of --x has its own W, as `run' draws them for K/V heads. For queries of more "
     "heads than the keys give the W of `run --projection-out' to --projection-in, with as many sets as K/V heads.";
+static const char fit_doc[] =
+    "Fits an estimator to queries and keys, for `clfavor run --estimator' on these or on other data.\v"
+    "The file holds per K/V head the centres, the transforms and the proposal's width, with a version and a checksum; "
+    "numpy.load reads it. Whatever it holds, the estimate of the kernel stays unbiased: a bad fit costs variance only. "
+    "Which keys are exact is chosen anew for the data of each run.";
+static const char advise_doc[] =
+    "Says what to use for these queries, keys and values, and what it will cost and err.\v"
+    "Errors |O - E|/|E| are those of the estimate on sampled query rows against their exact rows.";
 static const char devices_doc[] = "Every OpenCL platform and device, its capabilities and kernel class, and which one "
                                   "would be chosen and why ($CLFAVOR_DEVICE counts).";
 
@@ -159,12 +220,12 @@ static int parse_rows(const char *text, uint64_t *rows) {
     return cli_error(CLI_USAGE, "--compare-rows expects a whole number above 0, or all, got '%s'", text);
 }
 
-static int parse_scale(const char *text, double *value) {
+static int parse_positive(const char *name, const char *text, double *value) {
     char *end;
     *value = strtod(text, &end);
     bool blank = *text == ' ' || (*text >= '\t' && *text <= '\r'); /* which strtod skips */
     if (end == text || *end || blank || !(*value > 0) || *value > (double)FLT_MAX)
-        return cli_error(CLI_USAGE, "--scale expects a finite number above 0, at most %g (float32), got '%s'",
+        return cli_error(CLI_USAGE, "--%s expects a finite number above 0, at most %g (float32), got '%s'", name,
                          (double)FLT_MAX, text);
     return CLI_OK;
 }
@@ -218,10 +279,12 @@ static int parse_choice(options *o, int key, const char *text) {
  */
 
 static const struct argp_option *table(subcommand command) {
-    return command == COMMAND_RUN ? run_options : command == COMMAND_FEATURES ? features_options : devices_options;
+    static const struct argp_option *const tables[] = {run_options, features_options, devices_options, fit_options,
+                                                       advise_options};
+    return tables[command];
 }
 
-static const char *const names[] = {"run", "features", "devices"};
+static const char *const names[] = {"run", "features", "devices", "fit", "advise"};
 
 static int refuse_word(const char *command, const struct argp_option *entry, const struct argp_state *state) {
     const char *word = state->next > 0 ? state->argv[state->next - 1] : "";
@@ -260,6 +323,7 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         TEXT(KEY_PROJECTION_IN, projection_in);
         TEXT(KEY_PROJECTION_OUT, projection_out);
         TEXT(KEY_DEVICE, device);
+        TEXT(KEY_ESTIMATOR, estimator);
 #undef TEXT
     case KEY_MAP:
     case KEY_PROJECTION:
@@ -271,7 +335,33 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         o->seed_given = true;
         return options_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
     case KEY_SCALE:
-        return parse_scale(arg, &o->scale);
+        return parse_positive("scale", arg, &o->scale);
+    case KEY_TARGET_ERROR:
+        return parse_positive("target-error", arg, &o->target_error);
+    case KEY_EXACT_KEYS: {
+        uint64_t count = 0;
+        int status = options_unsigned("exact-keys", arg, 0, CLFAVOR_MAX_FEATURES, &count);
+        o->exact_keys = (uint32_t)count;
+        o->exact_keys_given = true;
+        return status;
+    }
+    case KEY_SAMPLE:
+        return options_u32("sample", arg, 1u << 20, &o->sample);
+    case KEY_FIT_METHOD: {
+        int found = options_name("fit-method", arg, "attention, plain, oprf, shift, diagonal, full or sderf",
+                                 fitting_methods, 7);
+        o->fit_method = (clfavor_fit_method)found;
+        return found < 0 ? CLI_USAGE : CLI_OK;
+    }
+    case KEY_FIT:
+        o->fit = true;
+        return CLI_OK;
+    case KEY_ALLOW_LEAK:
+        o->allow_leak = true;
+        return CLI_OK;
+    case KEY_METHODS:
+        o->methods = true;
+        return CLI_OK;
     case KEY_CHUNK:
         return options_u32("chunk", arg, UINT32_MAX, &o->chunk);
     case KEY_PIECES:
@@ -296,9 +386,6 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
     case KEY_JSON:
         o->json = true;
         return CLI_OK;
-    case KEY_LATER:
-        return cli_error(CLI_USAGE, "--fit, --estimator and --target-error belong to a later stage of clfavor; leave "
-                                    "them out");
     case KEY_HELP:
         return options_help(state);
     default: /* ARGP_KEY_ARG */
@@ -311,11 +398,47 @@ static int require(const char *who, const char *name, const char *value) {
     return value ? CLI_OK : cli_error(CLI_USAGE, "%s needs --%s; see `clfavor %s --help`", who, name, who);
 }
 
+/* What goes with --fit, --estimator and --exact-keys. */
+static int check_fit(const options *o) {
+    const char *what = o->fit ? "--fit" : o->estimator ? "--estimator" : "--exact-keys";
+    if (o->fit && o->estimator)
+        return cli_error(CLI_USAGE, "--fit and --estimator contradict each other; leave one of them out");
+    if (!o->fit && (o->target_error != 0 || o->sample || o->allow_leak || o->fit_method))
+        return cli_error(CLI_USAGE, "%s belongs to --fit; give that too",
+                         o->target_error != 0 ? "--target-error"
+                         : o->allow_leak      ? "--allow-future-leak"
+                         : o->sample          ? "--sample"
+                                              : "--fit-method");
+    if (o->exact && (o->fit || o->estimator || o->exact_keys))
+        return cli_error(CLI_USAGE, "%s does not go with --exact, which estimates nothing; leave one of them out",
+                         what);
+    if ((o->fit || o->estimator) && o->map_given && o->map != CLFAVOR_MAP_POSITIVE)
+        return cli_error(CLI_USAGE, "%s makes positive features of its own; leave --map out", what);
+    if (o->exact_keys && o->map != CLFAVOR_MAP_POSITIVE && o->map != CLFAVOR_MAP_HYPERBOLIC)
+        return cli_error(CLI_USAGE, "--exact-keys goes with --map positive or hyperbolic, with --fit and --estimator");
+    if ((o->fit || o->estimator) && o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
+        return cli_error(CLI_USAGE, "%s needs rows of normal length: orthogonal-fixed-norm would bias it", what);
+    if (o->fit && o->causal && !o->allow_leak)
+        return cli_error(CLI_USAGE, "--fit with --causal would tell earlier rows of later ones through the parameters: "
+                                    "fit other data with `clfavor fit' and give --estimator, or say "
+                                    "--allow-future-leak");
+    if (o->target_error != 0 && (o->features || o->exact_keys_given))
+        return cli_error(CLI_USAGE,
+                         "--target-error chooses M and the exact keys; leave --features and --exact-keys out");
+    return CLI_OK;
+}
+
 static int check(const options *o) {
     int status = CLI_OK;
     if (o->command == COMMAND_RUN) {
         (void)((status = require("run", "q", o->q)) || (status = require("run", "k", o->k)) ||
-               (status = require("run", "v", o->v)));
+               (status = require("run", "v", o->v)) || (status = check_fit(o)));
+    } else if (o->command == COMMAND_FIT) {
+        (void)((status = require("fit", "q", o->q)) || (status = require("fit", "k", o->k)) ||
+               (status = require("fit", "out", o->out)));
+    } else if (o->command == COMMAND_ADVISE) {
+        (void)((status = require("advise", "q", o->q)) || (status = require("advise", "k", o->k)) ||
+               (status = require("advise", "v", o->v)));
     } else if (o->command == COMMAND_FEATURES) {
         (void)((status = require("features", "x", o->x)) || (status = require("features", "out", o->out)) ||
                (status = require("features", "role", o->role ? "" : NULL)));
@@ -369,7 +492,7 @@ int options_read(const options_parser *parser, int argc, char **argv, void *argu
 }
 
 int options_parse(options *o, subcommand command, int argc, char **argv) {
-    static const char *const docs[] = {run_doc, features_doc, devices_doc};
+    static const char *const docs[] = {run_doc, features_doc, devices_doc, fit_doc, advise_doc};
     *o = (options){.command = command, .compare_rows = 4096};
     const options_parser parser = {names[command], docs[command], table(command), KEY_HELP, take_option};
     int status = options_read(&parser, argc, argv, o);

@@ -8,7 +8,7 @@
 
 #include <clfavor/clfavor.h>
 
-typedef enum subcommand { COMMAND_RUN, COMMAND_FEATURES, COMMAND_DEVICES } subcommand;
+typedef enum subcommand { COMMAND_RUN, COMMAND_FEATURES, COMMAND_DEVICES, COMMAND_FIT, COMMAND_ADVISE } subcommand;
 
 typedef enum role { ROLE_NONE, ROLE_QUERY, ROLE_KEY } role;
 
@@ -19,6 +19,7 @@ typedef struct options {
     const char *q, *k, *v, *x;
     const char *out, *out_scale, *lse, *lse_sign;
     const char *projection_in, *projection_out;
+    const char *estimator;
     const char *device;
     role role;
     clfavor_map map;
@@ -26,8 +27,12 @@ typedef struct options {
     uint32_t features;              /* M; 0: not given */
     uint32_t chunk, pieces, repeat; /* 0: not given */
     uint64_t seed, compare_rows;
-    double scale; /* 0: not given */
+    double scale;                /* 0: not given */
+    uint32_t exact_keys, sample; /* T; queries that a fit samples, 0: not given */
+    clfavor_fit_method fit_method;
+    double target_error; /* 0: not given */
     bool map_given, projection_given, seed_given, projection_per_head;
+    bool fit, exact_keys_given, allow_leak, methods;
     bool causal, exact, compare, json;
 } options;
 

@@ -199,8 +199,8 @@ static int write_projection(projection_source *p, const clfavor_projection *proj
     return CLI_OK;
 }
 
-int projection_estimator(projection_source *p, const options *o, const session *s, uint32_t copies,
-                         clfavor_estimator **out) {
+int projection_estimator(projection_source *p, const options *o, const clfavor_sderf_desc *fitted, const session *s,
+                         uint32_t copies, clfavor_estimator **out) {
     clfavor_estimator_desc estimator = {
         .struct_size = sizeof estimator, .map = o->map, .dim = p->dim, .scale = o->scale};
     *out = NULL;
@@ -220,7 +220,11 @@ int projection_estimator(projection_source *p, const options *o, const session *
         status = write_projection(p, projection);
     if (!status && copies > 1)
         status = session_check(s, repeat_projection(&projection, desc, copies), "making the projection");
-    if (!status) {
+    if (!status && fitted) {
+        clfavor_sderf_desc own = *fitted;
+        own.projection = projection;
+        status = session_check(s, clfavor_estimator_create_sderf(out, &own), "making the estimator");
+    } else if (!status) {
         estimator.projection = projection;
         status = session_check(s, clfavor_estimator_create(out, &estimator), "making the estimator");
     }

@@ -28,9 +28,10 @@ int projection_open(projection_source *p, const options *o, uint32_t dim, uint64
 void projection_notes(const projection_source *p, const options *o);
 /* Creates the temporary files of --projection-out. */
 int projection_create_outputs(projection_source *p, const options *o);
-/* Draws or reads W, writes it out (uncommitted), and makes the estimator, with each set `copies` times in a row. */
-int projection_estimator(projection_source *p, const options *o, const session *s, uint32_t copies,
-                         clfavor_estimator **out);
+/* Draws or reads W, writes it out (uncommitted), and makes the estimator, with each set `copies` times in a row;
+ * fitted: of these parameters, or NULL. */
+int projection_estimator(projection_source *p, const options *o, const clfavor_sderf_desc *fitted, const session *s,
+                         uint32_t copies, clfavor_estimator **out);
 int projection_commit(projection_source *p);
 void projection_close(projection_source *p);
 

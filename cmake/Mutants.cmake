@@ -26,4 +26,5 @@ target_compile_definitions(clfavor_mutants PRIVATE CLFAVOR_MUTANTS CLFAVOR_BUILD
 # No warnings here: both versions of a line are compiled, and one of them is wrong on purpose.
 target_compile_options(clfavor_mutants PRIVATE -ffp-contract=off -w)
 target_include_directories(clfavor_mutants PRIVATE "${mutants_dir}" verify/mutants include)
-target_link_libraries(clfavor_mutants PRIVATE clfavor_bench clfavor_verify OpenCL::OpenCL Threads::Threads PkgConfig::JANSSON m)
+target_link_libraries(clfavor_mutants PRIVATE clfavor_bench clfavor_verify OpenCL::OpenCL Threads::Threads PkgConfig::JANSSON
+                                              PkgConfig::XXHASH PkgConfig::LIBZIP m)

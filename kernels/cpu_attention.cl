@@ -2,7 +2,8 @@
  *
  *   favor_keys     bidirectional: (piece, slot) adds its key range to its own state
  *   favor_merge    bidirectional: (slot) folds the pieces' states in order into the first
- *   favor_queries  bidirectional: (tokens, slot) outputs against the merged state
+ *   favor_exact    bidirectional: (panel, slot) makes the rows of the keys that are treated exactly
+ *   favor_queries  bidirectional: (tokens, slot) outputs against the merged state, and those rows
  *   favor_causal   (piece, slot) walks the chunks, outputs and state together; a piece is a part of the features
  *   favor_combine  causal: (tokens, slot) adds the pieces' outputs after rescaling
  *
@@ -15,13 +16,15 @@
 /* What a slot stands for. */
 typedef struct slot_view {
     ulong batch;
-    uint set, head_kv, head, heads; /* query heads head .. head + heads - 1 */
+    uint state_head, set, head_kv;
+    uint head, heads; /* query heads head .. head + heads - 1 */
 } slot_view;
 
 static inline slot_view slot_at(clfavor_sizes sizes, clfavor_wave wave, uint slot) {
     const uint index = slot / wave.shares, share = slot % wave.shares;
     const uint state_head = index % sizes.state_heads;
     slot_view view;
+    view.state_head = state_head;
     view.batch = index / sizes.state_heads;
     view.set = sizes.sets == 1 ? 0 : state_head;
     view.head_kv = (uint)((ulong)state_head * sizes.heads_kv / sizes.state_heads);
@@ -46,10 +49,74 @@ static inline void clear_state(state_view state, uint from_panel, uint to_panel)
     }
 }
 
+#if EXACT
+INLINE __global const uint *indices_at(__global const uint *exact_keys, clfavor_view at, slot_view slot) {
+    return exact_keys + at.offset + slot.batch * at.batch + slot.state_head * at.head;
+}
+
+/* Keys of the chunk that are treated exactly give no features. */
+INLINE void leave_out(__local float *scratch, __global const uint *indices, ulong stride, uint exact, ulong token,
+                      uint count) {
+    for (uint t = 0; t < exact; ++t) {
+        const ulong j = indices[t * stride] - token;
+        if (j >= count)
+            continue;
+        scratch[AT_SCALAR + j] = NEG_INF;
+        for (uint l = 0; l < DIM; ++l) /* 0 times an infinity would be NaN */
+            scratch[AT_KEYS + (j / TOKENS * DIM + l) * TOKENS + j % TOKENS] = 0.0f;
+        for (uint p = 0; p < VPANELS; ++p)
+            for (uint l = 0; l < PANEL; ++l)
+                scratch[AT_V + (p * CHUNK + j) * PANEL + l] = 0.0f;
+    }
+}
+
+/* The rows of one slot: weights [panel][DIM][PANEL], b [rows], then c, n and S as in a state. */
+typedef struct exact_rows {
+    __global float *w, *b;
+    state_view state;
+} exact_rows;
+
+INLINE exact_rows exact_rows_at(__global float *base, uint exact) {
+    exact_rows rows;
+    const ulong padded = (exact + PANEL - 1) / PANEL * PANEL;
+    rows.w = base;
+    rows.b = rows.w + padded * DIM;
+    rows.state = state_at(rows.b + padded, exact);
+    return rows;
+}
+
+__kernel void favor_exact(__global const float *k, clfavor_view at_k, __global const float *v, clfavor_view at_v,
+                          clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
+                          __global const uint *exact_keys, clfavor_view at_exact, clfavor_exact exact) {
+    const uint panel = get_global_id(0), local_slot = get_global_id(1);
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    const exact_rows rows = exact_rows_at(workspace + exact.rows + local_slot * exact.stride, sizes.exact);
+    __global const uint *indices = indices_at(exact_keys, at_exact, slot);
+    for (uint t = panel * PANEL; t < (panel + 1) * PANEL; ++t) {
+        const ulong index = t < sizes.exact ? indices[t * at_exact.token] : sizes.n_k;
+        bool valid = index < sizes.n_k;
+        for (uint other = 0; valid && other < t; ++other)
+            valid = indices[other * at_exact.token] != index;
+        __global const float *key = head_at(k, at_k, slot.batch, slot.head_kv) + (valid ? index * at_k.token : 0);
+        __global const float *value = head_at(v, at_v, slot.batch, slot.head_kv) + (valid ? index * at_v.token : 0);
+        for (uint l = 0; l < DIM; ++l)
+            rows.w[((ulong)panel * DIM + l) * PANEL + t % PANEL] = valid ? key[l] * exact.scale : 0.0f;
+        rows.b[t] = valid ? 0.0f : NEG_INF;
+        rows.state.c[t] = -exact.log2_norm;
+        rows.state.n[t] = valid ? 1.0f : 0.0f;
+        for (uint p = 0; p < VPANELS; ++p)
+            for (uint l = 0; l < PANEL; ++l)
+                rows.state.s[(p * (ulong)rows.state.features + t) * PANEL + l] =
+                    valid && p * PANEL + l < sizes.value_dim ? value[p * PANEL + l] : 0.0f;
+    }
+}
+#endif
+
 #if CAUSAL != 1
 __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global const float *v, clfavor_view at_v,
                          __global const float *weights, clfavor_weights_layout layout, clfavor_sizes sizes,
-                         clfavor_wave wave, __global float *workspace, __local float *scratch) {
+                         clfavor_wave wave, __global float *workspace, __global const uint *exact_keys,
+                         clfavor_view at_exact, __local float *scratch) {
     const uint piece = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const uint panels = (sizes.rows + PANEL - 1) / PANEL;
@@ -67,6 +134,9 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
         pack_tokens(scratch + AT_KEYS, keys + token * at_k.token, at_k.token, count);
         pack_values(scratch + AT_V, values + token * at_v.token, at_v.token, count, sizes.value_dim);
         token_scalars(scratch + AT_SCALAR, scratch + AT_KEYS, side, count);
+#if EXACT
+        leave_out(scratch, indices_at(exact_keys, at_exact, slot), at_exact.token, sizes.exact, token, count);
+#endif
         const ulong next = token + CHUNK, next_count = min((ulong)CHUNK, end - min(end, next));
         soon next_k = soon_rows(keys + next * at_k.token, at_k.token, next_count, sizes.rows);
         soon next_v = soon_rows(values + next * at_v.token, at_v.token, next_count, sizes.rows);
@@ -126,7 +196,7 @@ static inline void finish_rows(__local const float *head, side_view side, __loca
                                ulong token, ulong batch, uint query_head, __global float *o, clfavor_view at_o,
                                __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
                                uint columns, float log2_norm) {
-    if (lse)
+    if (lse && !EXACT) /* there they are needed earlier */
         token_scalars(scalars, head + AT_QUERIES, side, count);
     for (uint i = 0; i < count; ++i) {
         const float den = head[AT_DEN + i];
@@ -145,13 +215,28 @@ static inline void finish_rows(__local const float *head, side_view side, __loca
 __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
                             __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
                             __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
+                            __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
-    const uint panels = (sizes.rows + PANEL - 1) / PANEL;
     const side_view side = query_side(weights, layout, slot.set);
-    const state_view state =
-        state_at(workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride, sizes.rows);
+    side_view sides[1 + EXACT];
+    state_view states[1 + EXACT];
+    uint rows[1 + EXACT];
+    sides[0] = side;
+    states[0] = state_at(workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride, sizes.rows);
+    rows[0] = sizes.rows;
+#if EXACT
+    const exact_rows keys = exact_rows_at(workspace + exact.rows + local_slot * exact.stride, sizes.exact);
+    sides[1] = side;
+    sides[1].w = keys.w;
+    sides[1].b = keys.b;
+    states[1] = keys.state;
+    rows[1] = sizes.exact;
+    __local float *zeros = scratch + AT_PHI_K; /* not in use here */
+    for (uint i = 0; i < CHUNK; ++i)
+        zeros[i] = 0.0f;
+#endif
     const ulong begin = wave.begin + get_global_id(0) * (ulong)wave.tokens_a_group;
     const ulong end = min(min(wave.end, sizes.n), begin + wave.tokens_a_group);
     __local float *head = scratch + AT_HEADS;
@@ -165,13 +250,22 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
             soon next_q = soon_rows(queries + next * at_q.token, at_q.token, next_count, sizes.rows);
             soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + token * at_o.token, at_o.token, count,
                                     sizes.rows);
-            for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
-                const group_view group = group_at(panel, panels, sizes.rows);
-                references ref;
-                keep_references(&ref, state, group, count);
-                take_queries(scratch + AT_PHI_Q, head, &ref, side, state, group, token_panels(count), 0, count, false,
-                             &next_q, &next_o);
-                add_state_outputs(head, scratch + AT_PHI_Q, state, group, 0, count, panel == 0);
+            __local const float *less = 0;
+#if EXACT /* features lack the query's scalar */
+            token_scalars(scratch + AT_SCALAR, head + AT_QUERIES, side, count);
+            less = zeros;
+#endif
+            for (uint part = 0; part < 1 + EXACT; ++part) {
+                const uint panels = (rows[part] + PANEL - 1) / PANEL;
+                for (uint panel = 0; panel < panels; panel += GROUP_PANELS) {
+                    const group_view group = group_at(panel, panels, rows[part]);
+                    references ref;
+                    keep_references(&ref, states[part], group, count);
+                    take_queries(scratch + AT_PHI_Q, head, less, &ref, sides[part], states[part], group,
+                                 token_panels(count), 0, count, false, &next_q, &next_o);
+                    add_state_outputs(head, scratch + AT_PHI_Q, states[part], group, 0, count, part + panel == 0);
+                }
+                less = scratch + AT_SCALAR;
             }
             finish_rows(head, side, scratch + AT_SCALAR, count, token, slot.batch, slot.head + h, o, at_o, lse, at_lse,
                         sign, at_sign, sizes.value_dim, log2_norm);
@@ -231,7 +325,7 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
                                             at_q.token, min(next_count, to) - min(next_count, from), own_rows);
                     soon next_o = soon_rows(head_at(o, at_o, slot.batch, slot.head + h) + (token + from) * at_o.token,
                                             at_o.token, min((ulong)count, to) - min((ulong)count, from), own_rows);
-                    take_queries(phi_q, head, &ref, query, state, group, token_panels(count), low, ref.high, true,
+                    take_queries(phi_q, head, 0, &ref, query, state, group, token_panels(count), low, ref.high, true,
                                  &next_q, &next_o);
                     add_state_outputs(head, phi_q, state, group, low, ref.high, panel == first_panel);
                     add_products(head, phi_q, phi_k, group, low, ref.high);
@@ -263,7 +357,8 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
 __kernel void favor_combine(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
                             __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
                             __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
+                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
+                            __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const ulong end = min(wave.end, sizes.n), length = wave.end - wave.begin;

@@ -18,10 +18,14 @@
 #ifndef GENERAL
 #define GENERAL 0
 #endif
+#ifndef EXACT
+#define EXACT 0 /* 1: some keys are treated exactly; for queries they follow the features */
+#endif
 
 #define BLOCK 64 /* terms that are added plainly; sums of blocks are compensated */
 
 #define FEATURES       (VALUES * sizes.rows)
+#define QUERY_FEATURES (FEATURES + (EXACT ? sizes.exact : 0))
 #define REFERENCES     (LOG_MAP ? FEATURES : 1)
 #define ALL_COLUMNS    (wave.columns + 1)
 #define CHUNK_CAPACITY (wave.capacity / wave.chunk)
@@ -65,6 +69,22 @@ static inline ulong set_place(clfavor_weights_layout layout, clfavor_sizes sizes
     return sizes.sets == 1 ? 0 : state % sizes.state_heads * layout.set_stride;
 }
 
+#if EXACT
+static inline __global const uint *indices_at(__global const uint *exact_keys, clfavor_view at, clfavor_sizes sizes,
+                                              ulong state) {
+    return exact_keys + at.offset + state / sizes.state_heads * at.batch + state % sizes.state_heads * at.head;
+}
+
+/* The key of exact row t; n_k where there is none, or an earlier row has it. */
+static inline ulong exact_key(__global const uint *indices, ulong stride, uint t, ulong n_k) {
+    const ulong index = indices[t * stride];
+    for (uint other = 0; other < t; ++other)
+        if (indices[other * stride] == index)
+            return n_k;
+    return min(index, n_k);
+}
+#endif
+
 /* Row r of a matrix in panels times x. */
 static inline float project(__global const float *panels, __global const float *x, uint r) {
     __global const float *w = panels + (ulong)(r / PANEL) * (DIM * PANEL) + r % PANEL;
@@ -77,7 +97,8 @@ static inline float project(__global const float *panels, __global const float *
 /* The part of the exponent that belongs to a token. [token, state or slot] */
 __kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
                             __global const float *x, clfavor_view view, __global const float *weights,
-                            clfavor_weights_layout layout, int key) {
+                            clfavor_weights_layout layout, int key, __global const uint *exact_keys,
+                            clfavor_view at_exact, clfavor_exact exact, __global const float *k, clfavor_view k_view) {
     const uint t = get_global_id(0), slot = get_global_id(1);
     if (t >= wave.tokens)
         return;
@@ -102,26 +123,49 @@ __kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, cl
         square = MAD(x[k], x[k], square);
     scalar = s[0] != 0.0f ? MAD(s[0], square, scalar) : scalar; /* a square that is infinite must not count */
 #endif
+#if EXACT /* keys that are treated exactly give no features */
+    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, state);
+    for (uint other = 0; key && other < sizes.exact; ++other)
+        scalar = indices[other * at_exact.token] == wave.token + t ? NEG_INF : scalar;
+#endif
     workspace[(key ? wave.key_scalars : wave.query_scalars) + (ulong)slot * wave.capacity + t] = scalar;
 }
 
 /* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. [row + rows * token, state or slot] */
 __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *x,
-                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key) {
-    const uint index = get_global_id(0), r = index % sizes.rows, t = index / sizes.rows, slot = get_global_id(1);
+                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key,
+                        __global const uint *exact_keys, clfavor_view at_exact, clfavor_exact exact,
+                        __global const float *k, clfavor_view k_view) {
+    const uint rows = sizes.rows + (EXACT && !key ? sizes.exact : 0);
+    const uint index = get_global_id(0), r = index % rows, t = index / rows, slot = get_global_id(1);
     if (t >= wave.tokens)
         return;
     const ulong state = wave.state + (key ? slot : slot / wave.heads);
     const ulong place = (ulong)slot * wave.capacity + t;
     x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
     x += (wave.token + t) * view.token;
+    __global float *out = workspace + (key ? wave.keys + place * FEATURES : wave.queries + place * QUERY_FEATURES) + r;
+#if EXACT
+    if (r >= sizes.rows) { /* features lack the query's scalar and the norm */
+        const ulong other =
+            exact_key(indices_at(exact_keys, at_exact, sizes, state), at_exact.token, r - sizes.rows, sizes.n_k);
+        if (other < sizes.n_k) {
+            k += state_place(k_view, sizes, state) + other * k_view.token;
+            float product = 0.0f;
+            for (uint l = 0; l < DIM; ++l)
+                product = MAD(k[l] * exact.scale, x[l], product);
+            *out = product - workspace[wave.query_scalars + place] - exact.log2_norm;
+        } else
+            *out = NEG_INF;
+        return;
+    }
+#endif
 #if FAMILY == FAMILY_ELU
     const float y = x[r];
 #else
     weights += set_place(layout, sizes, state);
     const float y = project(weights + (key ? layout.wk : layout.wq), x, r) + weights[(key ? layout.bk : layout.bq) + r];
 #endif
-    __global float *out = workspace + (key ? wave.keys : wave.queries) + place * FEATURES + r;
 #if LOG_MAP
     *out = key ? map_exponent(y) + workspace[wave.key_scalars + place] : map_exponent(y);
 #else
@@ -172,11 +216,17 @@ __kernel void chunk_states(__global float *workspace, clfavor_gpu_wave wave, clf
     const uint first = chunk * wave.chunk, end = min(first + wave.chunk, wave.tokens);
     __global const float *weight = workspace + wave.queries + (ulong)state * wave.capacity * FEATURES + f;
     v += state_place(view, sizes, wave.state + state) + wave.token * view.token + wave.column + column;
+#if EXACT
+    __global const float *scalar = workspace + wave.key_scalars + (ulong)state * wave.capacity;
+#endif
     running_sum sum = {0.0f, 0.0f};
     for (uint block = first; block < end; block += BLOCK) {
         float part = 0.0f;
         for (uint j = block; j < min(block + BLOCK, end); ++j)
-            part = MAD(weight[(ulong)j * FEATURES], column < wave.columns ? v[j * view.token] : 1.0f, part);
+#if EXACT /* 0 times an infinity would be NaN */
+            if (scalar[j] != NEG_INF)
+#endif
+                part = MAD(weight[(ulong)j * FEATURES], column < wave.columns ? v[j * view.token] : 1.0f, part);
         sum = add(sum, part);
     }
     workspace[wave.starts + (((ulong)state * CHUNK_CAPACITY + chunk) * FEATURES + f) * ALL_COLUMNS + column] =
@@ -222,7 +272,7 @@ __kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_si
     if (i >= wave.tokens || j > i % wave.chunk)
         return;
     const ulong place = (ulong)(slot / wave.heads) * wave.capacity + i / wave.chunk * wave.chunk + j;
-    __global const float *query = workspace + wave.queries + ((ulong)slot * wave.capacity + i) * FEATURES;
+    __global const float *query = workspace + wave.queries + ((ulong)slot * wave.capacity + i) * QUERY_FEATURES;
     __global const float *key = workspace + wave.keys + place * FEATURES;
 #if LOG_MAP
     float reference = NEG_INF;
@@ -263,10 +313,10 @@ __kernel void row_references(__global float *workspace, clfavor_gpu_wave wave, c
     __global const float *pair_reference = workspace + wave.pair_references + row * wave.chunk;
     __global float *pair = workspace + wave.pairs + row * wave.chunk;
 #if LOG_MAP
-    __global const float *query = workspace + wave.queries + row * FEATURES;
+    __global const float *query = workspace + wave.queries + row * QUERY_FEATURES;
     float reference = NEG_INF;
-    for (uint f = 0; f < FEATURES; ++f) {
-        const float e = query[f] + state[f];
+    for (uint f = 0; f < QUERY_FEATURES; ++f) {
+        const float e = query[f] + (f < FEATURES ? state[f] : 0.0f);
         reference = LARGER(e, reference);
     }
 #else
@@ -279,26 +329,28 @@ __kernel void row_references(__global float *workspace, clfavor_gpu_wave wave, c
     workspace[wave.row_references + row] = reference;
 }
 
-/* What row i takes of each feature of the state. [feature + F * row, slot] */
+/* What row i takes of each feature of the state and of each exact key. [feature + their number * row, slot] */
 __kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
-    const uint index = get_global_id(0), f = index % FEATURES, i = index / FEATURES, slot = get_global_id(1);
+    const uint index = get_global_id(0), f = index % QUERY_FEATURES, i = index / QUERY_FEATURES,
+               slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i;
-    const float c = row_state_references(workspace, wave, sizes, slot, i)[LOG_MAP ? f : 0];
+    const float c = f < FEATURES ? row_state_references(workspace, wave, sizes, slot, i)[LOG_MAP ? f : 0] : 0.0f;
     const float reference = workspace[wave.row_references + row];
-    __global float *query = workspace + wave.queries + row * FEATURES + f;
+    __global float *query = workspace + wave.queries + row * QUERY_FEATURES + f;
     *query = LOG_MAP ? power(*query + c, reference) : *query * power(c, reference);
 }
 
-/* Row i's sum over the state and its chunk, of a column of values or, for the last column, of no values. `v` is at the
- * head's first token of the wave. */
+/* Row i's sum over the state and its chunk, or the exact keys, of a column of values or, for the last column, of no
+ * values. `v` is at the head's first token. */
 static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
-                            __global const float *v, ulong v_token, uint slot, uint i, uint column) {
+                            __global const float *v, ulong v_token, uint slot, uint i, uint column,
+                            __global const uint *exact_keys, clfavor_view at_exact) {
     const ulong row = (ulong)slot * wave.capacity + i;
     const uint chunk = wave.causal ? i / wave.chunk : 0, first = chunk * wave.chunk;
     const uint count = wave.causal ? i - first + 1 : 0;
-    __global const float *weight = workspace + wave.queries + row * FEATURES;
+    __global const float *weight = workspace + wave.queries + row * QUERY_FEATURES;
     __global const float *pair = workspace + wave.pairs + row * wave.chunk;
     __global const float *state = workspace + wave.starts + column +
                                   ((ulong)(slot / wave.heads) * CHUNK_CAPACITY + chunk) * FEATURES * ALL_COLUMNS;
@@ -312,20 +364,31 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
     for (uint block = 0; block < count; block += BLOCK) {
         float part = 0.0f;
         for (uint j = block; j < min(block + BLOCK, count); ++j)
-            part = MAD(pair[j], column < wave.columns ? v[(first + j) * v_token + column] : 1.0f, part);
+            part = MAD(pair[j], column < wave.columns ? v[(wave.token + first + j) * v_token + column] : 1.0f, part);
         sum = add(sum, part);
     }
+#if EXACT
+    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, wave.state + slot / wave.heads);
+    for (uint t = 0; t < sizes.exact; ++t) {
+        const ulong index = indices[t * at_exact.token];
+        const float w = weight[FEATURES + t];
+        if (w == 0.0f && exact_key(indices, at_exact.token, t, sizes.n_k) == sizes.n_k) /* none, or there before */
+            continue;
+        sum = add(sum, w * (column < wave.columns ? v[index * v_token + column] : 1.0f));
+    }
+#endif
     return total(sum);
 }
 
 /* sum_j A_ij relative to the row's reference, and the lse and sign made from it. [row, slot] */
 __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global float *lse,
-                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm) {
+                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm,
+                           __global const uint *exact_keys, clfavor_view at_exact) {
     const uint i = get_global_id(0), slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
-    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns);
+    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, exact_keys, at_exact);
     workspace[wave.denominators + row] = sum;
     if (lse) {
         const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
@@ -339,13 +402,14 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
 
 /* [column + columns * row, slot] */
 __kernel void outputs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
-                      clfavor_view v_view, __global float *o, clfavor_view o_view) {
+                      clfavor_view v_view, __global float *o, clfavor_view o_view, __global const uint *exact_keys,
+                      clfavor_view at_exact) {
     const uint index = get_global_id(0), column = index % wave.columns, i = index / wave.columns,
                slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
-    v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.token * v_view.token + wave.column;
-    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column);
+    v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.column;
+    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, exact_keys, at_exact);
     const float denominator = workspace[wave.denominators + (ulong)slot * wave.capacity + i];
     o[slot_place(o_view, sizes, wave, slot) + (wave.token + i) * o_view.token + wave.column + column] =
         denominator == 0.0f ? 0.0f : sum / denominator;

@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 #define ulong cl_ulong
 #define uint  cl_uint
+#define float cl_float
 #endif
 
 /* Where [batch, head, token] lies in a buffer; the last axis is contiguous. */
@@ -15,9 +16,9 @@ typedef struct clfavor_view {
 
 /* The packed weights of one parameter set start at set * set_stride; the rest are offsets from there.
  * wq, wk: [panel][dim][PANEL], the same place unless the estimator is general; bq, bk: [padded rows]; sq, sk: {quad
- * coefficient, constant} of the scalar term. General estimator only: tq, tk [panel][dim][PANEL] of dim rows, oq, ok
- * [padded dim] what is added to T x, uq, uk [dim] the linear term. Everything is in base 2, and the square root of the
- * scale is folded in. */
+ * coefficient, constant} of the scalar term. General estimator only: tq, tk [panel][dim][PANEL] of dim rows, lower
+ * triangular (|T x| is all that counts), oq, ok [padded dim] what is added to T x, uq, uk [dim] the linear term.
+ * Everything is in base 2, and the square root of the scale is folded in. */
 typedef struct clfavor_weights_layout {
     ulong set_stride;
     ulong wq, wk, bq, bk, sq, sk, tq, tk, oq, ok, uq, uk;
@@ -32,8 +33,17 @@ typedef struct clfavor_sizes {
     uint sets;               /* parameter sets: 1, H_kv or H */
     uint rows;               /* projection rows without padding */
     uint value_dim;          /* columns of V in this call */
-    uint reserved;
+    uint exact;              /* T: keys a state head that are treated exactly */
 } clfavor_sizes;
+
+/* Keys that are treated exactly: for a query each is one more row after the features, with the key as its weights, n =
+ * 1 and S = v. The indices are a tensor of uint32, [batch, state head, T]; one that is no key's or that was there
+ * before makes a row that adds nothing. */
+typedef struct clfavor_exact {
+    ulong rows, stride; /* cpu class, floats: where the slots' rows lie in the workspace */
+    float scale;        /* the softmax scale in base 2 */
+    float log2_norm;    /* what features still lack, exact rows not: log2 of the factor on a product */
+} clfavor_exact;
 
 /* cpu class: one launch over a part of the state heads and of the tokens. A slot is the state of one (batch, state
  * head), or of one share of its query heads where their scratch does not fit together. */
@@ -53,5 +63,6 @@ typedef struct clfavor_wave {
 #ifndef __OPENCL_VERSION__
 #undef ulong
 #undef uint
+#undef float
 #endif
 #endif

@@ -3,7 +3,7 @@
 # Usage: setup.sh [PACKAGE...] (further packages to install)
 set -eu
 
-packages="gcc libc6-dev make cmake pkg-config ocl-icd-opencl-dev pocl-opencl-icd libclblast-dev libopenblas-dev check libjansson-dev libxxhash-dev $*"
+packages="gcc libc6-dev make cmake pkg-config ocl-icd-opencl-dev pocl-opencl-icd libclblast-dev libopenblas-dev check libjansson-dev libxxhash-dev libzip-dev $*"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "setup: no apt here; make sure that you have the equivalents of: $packages" >&2

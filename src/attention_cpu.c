@@ -1,22 +1,24 @@
 /* Linear attention on the cpu class: work-groups of one, each with a chunk's whole work (kernels/cpu_attention.cl).
  *
- * Bidirectional: keys (pieces x slots) -> merge -> queries (tokens x slots). Causal: favor_causal (pieces x slots), and
- * favor_combine where the features are split. A slot is a (batch, state head), or a share of its query heads. Slots go
- * in groups that fit the workspace, tokens in waves, value columns in blocks where one state would not fit. */
+ * Bidirectional: keys (pieces x slots) -> merge -> rows of exact keys -> queries (tokens x slots). Causal: favor_causal
+ * (pieces x slots), and favor_combine where the features are split. A slot is a (batch, state head), or a share of its
+ * query heads. Slots go in groups that fit the workspace, tokens in waves, value columns in blocks where one state
+ * would not fit. */
 #include "plan.h"
 
-enum { KEYS, MERGE, QUERIES, CAUSAL = 0, COMBINE };
+enum { KEYS, MERGE, QUERIES, EXACT, CAUSAL = 0, COMBINE };
 
 /* plan->numbers */
 enum {
-    LOCAL_FLOATS,  /* scratch without query heads */
-    HEAD_FLOATS,   /* and for each query head */
-    SHARE_HEADS,   /* query heads that fit at most */
-    SLOT_FLOATS,   /* one state */
-    SLOT_TOTAL,    /* a slot's share of the workspace: states and partial outputs */
-    SLOTS,         /* slots in flight */
-    PARTIAL_WAVE,  /* tokens a launch when the features are split */
-    PARTIAL_FLOATS /* partial outputs a slot */
+    LOCAL_FLOATS,   /* scratch without query heads */
+    HEAD_FLOATS,    /* and for each query head */
+    SHARE_HEADS,    /* query heads that fit at most */
+    SLOT_FLOATS,    /* one state */
+    SLOT_TOTAL,     /* a slot's share of the workspace: states and partial outputs */
+    SLOTS,          /* slots in flight */
+    PARTIAL_WAVE,   /* tokens a launch when the features are split */
+    PARTIAL_FLOATS, /* partial outputs a slot */
+    EXACT_FLOATS    /* a slot's rows of exact keys */
 };
 
 #define PHI_ROWS            132u   /* of the kernels at most */
@@ -93,7 +95,11 @@ static clfavor_status choose_workspace(clfavor_plan *plan) {
         numbers[PARTIAL_FLOATS] =
             split ? numbers[SHARE_HEADS] * plan->pieces * numbers[PARTIAL_WAVE] * (columns + 2) : 0;
         numbers[PARTIAL_FLOATS] = (numbers[PARTIAL_FLOATS] + 31) / 32 * 32;
-        numbers[SLOT_TOTAL] = numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS];
+        numbers[EXACT_FLOATS] =
+            (uint64_t)clfavor_round_up(plan->desc.exact_keys, panel) * (plan->desc.dim + 4 + columns);
+        numbers[EXACT_FLOATS] = (numbers[EXACT_FLOATS] + 31) / 32 * 32;
+        numbers[SLOT_TOTAL] = numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces) + numbers[PARTIAL_FLOATS] +
+                              numbers[EXACT_FLOATS];
         numbers[SLOT_TOTAL] = (numbers[SLOT_TOTAL] + 31) / 32 * 32;
         numbers[SLOTS] = clfavor_min(limit / numbers[SLOT_TOTAL], plan->desc.max_batch * plan->desc.max_heads);
         if (numbers[SLOTS])
@@ -125,10 +131,11 @@ static clfavor_status prepare(clfavor_plan *plan) {
     clfavor_plan_options(plan, &options);
     clfavor_option(&options, "CHUNK", plan->chunk);
     clfavor_option(&options, "CAUSAL", plan->desc.causal); /* compiles only what is needed */
-    static const char *const bidirectional[] = {"favor_keys", "favor_merge", "favor_queries"};
+    static const char *const bidirectional[] = {"favor_keys", "favor_merge", "favor_queries", "favor_exact"};
     static const char *const causal[] = {"favor_causal", "favor_combine"};
     return plan->desc.causal ? clfavor_plan_kernels(plan, "cpu_attention.cl", &options, CAUSAL, causal, 2)
-                             : clfavor_plan_kernels(plan, "cpu_attention.cl", &options, KEYS, bidirectional, 3);
+                             : clfavor_plan_kernels(plan, "cpu_attention.cl", &options, KEYS, bidirectional,
+                                                    plan->desc.exact_keys ? 4 : 3);
 }
 
 static const size_t one[3] = {1, 1, 1};
@@ -145,10 +152,19 @@ static size_t scratch_bytes(const clfavor_plan *plan, uint64_t query_heads) {
 
 static clfavor_status launch_keys(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, clfavor_wave wave,
                                   size_t slots) {
-    const clfavor_arg args[] = {ARGS_OPERAND(call->k), ARGS_OPERAND(call->v), ARGS_WEIGHTS(call), ARGS_WAVE(call, wave),
-                                CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 0))};
+    const clfavor_arg args[] = {
+        ARGS_OPERAND(call->k), ARGS_OPERAND(call->v),          ARGS_WEIGHTS(call),
+        ARGS_WAVE(call, wave), ARGS_OPERAND(call->exact_keys), CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 0))};
     const size_t global[3] = {wave.pieces, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, plan->kernels[KEYS], args, global, one);
+}
+
+static clfavor_status launch_exact(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                   clfavor_wave wave, size_t slots) {
+    const clfavor_arg args[] = {ARGS_OPERAND(call->k), ARGS_OPERAND(call->v), ARGS_WAVE(call, wave),
+                                ARGS_OPERAND(call->exact_keys), CLFAVOR_ARG(call->exact)};
+    const size_t global[3] = {clfavor_padded_rows(plan->context, call->sizes.exact) / plan->context->panel, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, plan->kernels[EXACT], args, global, one);
 }
 
 static clfavor_status launch_merge(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
@@ -161,9 +177,13 @@ static clfavor_status launch_merge(clfavor_plan *plan, const clfavor_call *call,
 /* favor_queries and favor_combine take the same arguments. */
 static clfavor_status launch_rows(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain, cl_kernel kernel,
                                   clfavor_wave wave, size_t groups, size_t slots) {
-    const clfavor_arg args[] = {ARGS_OPERAND(call->q), ARGS_OUTPUTS(call),
-                                ARGS_WEIGHTS(call),    CLFAVOR_ARG(call->weights->log2_norm),
-                                ARGS_WAVE(call, wave), CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 1))};
+    const clfavor_arg args[] = {ARGS_OPERAND(call->q),
+                                ARGS_OUTPUTS(call),
+                                ARGS_WEIGHTS(call),
+                                CLFAVOR_ARG(call->weights->log2_norm),
+                                ARGS_WAVE(call, wave),
+                                CLFAVOR_ARG(call->exact),
+                                CLFAVOR_ARG_LOCAL(scratch_bytes(plan, 1))};
     const size_t global[3] = {groups, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, kernel, args, global, one);
 }
@@ -191,6 +211,8 @@ static clfavor_status bidirectional(clfavor_plan *plan, const clfavor_call *call
     }
     if (!status && plan->pieces > 1)
         status = launch_merge(plan, call, chain, wave, slots);
+    if (!status && call->sizes.exact)
+        status = launch_exact(plan, call, chain, wave, slots);
     uint64_t fair = clfavor_ceil_div(slots * clfavor_ceil_div(call->sizes.n, plan->chunk),
                                      QUERY_GROUPS * (uint64_t)plan->context->compute_units);
     wave.tokens_a_group = (uint32_t)clfavor_min(fair, GROUP_CHUNKS) * plan->chunk;
@@ -230,6 +252,8 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *user_call,
     uint64_t states = plan->numbers[SLOTS] * plan->numbers[SLOT_FLOATS] * (plan->desc.causal ? 1 : plan->pieces);
     wave.state = call.workspace.view.offset;
     wave.partial = wave.state + (states + 31) / 32 * 32;
+    call.exact.rows = wave.partial + plan->numbers[SLOTS] * plan->numbers[PARTIAL_FLOATS];
+    call.exact.stride = plan->numbers[EXACT_FLOATS];
     for (uint32_t column = 0; !status && column < plan->desc.value_dim; column += block) {
         call.sizes.value_dim = (uint32_t)clfavor_min(block, plan->desc.value_dim - column);
         for (uint64_t slot = 0; !status && slot < slots; slot += plan->numbers[SLOTS]) {

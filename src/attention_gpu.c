@@ -56,7 +56,7 @@ static uint64_t lay_out(const clfavor_plan *plan, const gpu_shape *shape, uint64
         {&wave->starts, shape->states * shape->chunks * state},
         {&wave->sums, shape->states * state},
         {&wave->lows, shape->states * state},
-        {&wave->queries, slots * tokens * features},
+        {&wave->queries, slots * tokens * (features + plan->desc.exact_keys)},
         {&wave->query_scalars, slots * tokens},
         {&wave->row_references, slots * tokens},
         {&wave->denominators, slots * tokens},
@@ -171,6 +171,8 @@ static clfavor_status launch(const gpu_work *work, size_t kernel, const clfavor_
 /* What every kernel takes first. */
 #define WAVE_ARGS CLFAVOR_ARG(work->call->workspace.buffer), CLFAVOR_ARG(work->wave), CLFAVOR_ARG(work->call->sizes)
 
+#define EXACT_ARGS CLFAVOR_ARG(call->exact_keys.buffer), CLFAVOR_ARG(call->exact_keys.view)
+
 /* Exponents of the wave's keys or queries, and the scalars where they are needed. */
 static clfavor_status launch_exponents(const gpu_work *work, bool of_keys, bool scalars) {
     const clfavor_call *call = work->call;
@@ -181,10 +183,15 @@ static clfavor_status launch_exponents(const gpu_work *work, bool of_keys, bool 
                                 CLFAVOR_ARG(x->view),
                                 CLFAVOR_ARG(call->weights->buffer),
                                 CLFAVOR_ARG(call->weights->layout),
-                                CLFAVOR_ARG(key)};
+                                CLFAVOR_ARG(key),
+                                EXACT_ARGS,
+                                CLFAVOR_ARG(call->exact),
+                                CLFAVOR_ARG(call->k.buffer),
+                                CLFAVOR_ARG(call->k.view)};
+    uint64_t rows = call->sizes.rows + (of_keys ? 0 : call->sizes.exact);
     uint64_t tokens = work->wave.tokens, slots = (uint64_t)work->wave.states * (of_keys ? 1 : work->wave.heads);
     clfavor_status status = scalars ? LAUNCH(TOKEN_SCALARS, args, tokens, slots, 1) : CLFAVOR_SUCCESS;
-    return status ? status : LAUNCH(EXPONENTS, args, tokens * call->sizes.rows, slots, 1);
+    return status ? status : LAUNCH(EXPONENTS, args, tokens * rows, slots, 1);
 }
 
 /* Takes the wave's keys into the state. */
@@ -213,15 +220,20 @@ static clfavor_status launch_queries(gpu_work *work, uint64_t heads) {
                                     CLFAVOR_ARG(call->lse.view),
                                     CLFAVOR_ARG(call->sign.buffer),
                                     CLFAVOR_ARG(call->sign.view),
-                                    CLFAVOR_ARG(call->weights->log2_norm)};
-    const clfavor_arg output_args[] = {WAVE_ARGS, CLFAVOR_ARG(call->v.buffer), CLFAVOR_ARG(call->v.view),
-                                       CLFAVOR_ARG(call->o.buffer), CLFAVOR_ARG(call->o.view)};
-    uint64_t features = work->plan->features, rows = wave->tokens, group = call->sizes.group;
+                                    CLFAVOR_ARG(call->weights->log2_norm),
+                                    EXACT_ARGS};
+    const clfavor_arg output_args[] = {WAVE_ARGS,
+                                       CLFAVOR_ARG(call->v.buffer),
+                                       CLFAVOR_ARG(call->v.view),
+                                       CLFAVOR_ARG(call->o.buffer),
+                                       CLFAVOR_ARG(call->o.view),
+                                       EXACT_ARGS};
+    uint64_t features = work->plan->features + call->sizes.exact, rows = wave->tokens, group = call->sizes.group;
     for (uint64_t head = 0; head < group; head += heads) {
         wave->head = (uint32_t)head;
         wave->heads = (uint32_t)clfavor_min(heads, group - head);
         uint64_t slots = (uint64_t)wave->states * wave->heads;
-        clfavor_status status = launch_exponents(work, false, call->lse.buffer != NULL);
+        clfavor_status status = launch_exponents(work, false, call->lse.buffer || call->sizes.exact);
         if (!status && wave->causal)
             status = LAUNCH(PAIRS, wave_args, rows * wave->chunk, slots, 1);
         if (status || (status = LAUNCH(ROW_REFERENCES, wave_args, rows, slots, 1)) ||

@@ -117,7 +117,8 @@ static clfavor_status check_attention(const clfavor_plan *plan, clfavor_attentio
                                      .group = heads / state_heads,
                                      .sets = sets,
                                      .rows = plan->rows,
-                                     .value_dim = plan->desc.value_dim},
+                                     .value_dim = plan->desc.value_dim,
+                                     .exact = plan->desc.exact_keys},
                            .batch = args->batch,
                            .weights = args->weights,
                            .scale = args->scale,
@@ -135,13 +136,19 @@ static clfavor_status check_attention(const clfavor_plan *plan, clfavor_attentio
     OPERAND(o, "o", heads, args->n, dv, true, false);
     OPERAND(lse, "lse", heads, args->n, 1, true, true);
     OPERAND(sign, "sign", heads, args->n, 1, true, true);
+    if (plan->desc.exact_keys) {
+        OPERAND(exact_keys, "exact_keys", state_heads, plan->desc.exact_keys, 1, false, false);
+        call->exact = (clfavor_exact){.scale = args->weights->scale * (float)CLFAVOR_LOG2E,
+                                      .log2_norm = args->weights->log2_norm};
+    } else if (args->exact_keys.buffer)
+        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the plan was made without exact_keys");
 #undef OPERAND
     if ((status = check_workspace(plan, args->workspace, args->workspace_offset, &call->workspace)))
         return status;
     const clfavor_operand *operands[] = {&call->o, &call->lse, &call->sign, &call->workspace,
-                                         &call->q, &call->k,   &call->v};
-    const char *const names[] = {"o", "lse", "sign", "workspace", "q", "k", "v"};
-    return clfavor_overlap_check(context, operands, names, 4, 7);
+                                         &call->q, &call->k,   &call->v,    &call->exact_keys};
+    const char *const names[] = {"o", "lse", "sign", "workspace", "q", "k", "v", "exact_keys"};
+    return clfavor_overlap_check(context, operands, names, 4, 8);
 }
 
 clfavor_status clfavor_enqueue_attention(clfavor_plan *plan, const clfavor_attention_args *user_args,

@@ -7,6 +7,10 @@
 #define DEFAULT_MAX_N           ((uint64_t)1 << 40)
 #define DEFAULT_WORKSPACE_LIMIT ((size_t)64 << 20)
 
+static bool is_exponential(clfavor_map map) {
+    return map == CLFAVOR_MAP_POSITIVE || map == CLFAVOR_MAP_HYPERBOLIC || map == CLFAVOR_MAP_EXPONENTIAL;
+}
+
 static clfavor_status resolve(clfavor_plan *plan) {
     const clfavor_context *context = plan->context;
     clfavor_plan_desc *desc = &plan->desc;
@@ -19,6 +23,15 @@ static clfavor_status resolve(clfavor_plan *plan) {
                               (int)desc->operation, (int)desc->map, desc->causal, (int)desc->dtype);
     if (desc->dtype != CLFAVOR_F32)
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "only float32 is supported so far");
+    if (desc->exact_keys && (exact || features || desc->causal || !is_exponential(desc->map)))
+        return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "%s",
+                              desc->causal && !exact
+                                  ? "exact keys are not supported when causal: which keys are heavy depends on queries "
+                                    "that come later, and a row must not depend on those"
+                                  : "exact keys belong to attention with positive, hyperbolic or exponential features");
+    if (desc->exact_keys > CLFAVOR_MAX_FEATURES)
+        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_SHAPE, "at most %u keys can be treated exactly, not %u",
+                              CLFAVOR_MAX_FEATURES, desc->exact_keys);
     if (features && desc->causal)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the feature matrix is not causal: leave causal 0");
     if (!desc->dim || desc->dim > CLFAVOR_MAX_DIM)
@@ -120,6 +133,7 @@ void clfavor_plan_options(const clfavor_plan *plan, clfavor_options *options) {
     clfavor_options_init(options);
     clfavor_option(options, "FAMILY", (uint64_t)plan->family);
     clfavor_option(options, "GENERAL", plan->general);
+    clfavor_option(options, "EXACT", plan->desc.exact_keys > 0);
     clfavor_option(options, "DIM", plan->desc.dim);
     clfavor_option(options, "VALUE_DIM", plan->value_block);
     clfavor_option(options, "VL", plan->context->device_class == CLFAVOR_CLASS_CPU ? plan->context->vector_width : 1);

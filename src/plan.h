@@ -15,6 +15,8 @@ typedef struct clfavor_call {
     clfavor_sizes sizes;
     uint64_t batch;
     clfavor_operand q, k, v, o, lse, sign, workspace;
+    clfavor_operand exact_keys; /* without a buffer where sizes.exact is 0 */
+    clfavor_exact exact;
     const clfavor_weights *weights; /* NULL for exact */
     double scale;                   /* exact */
     uint64_t query_start, query_step;

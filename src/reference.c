@@ -144,9 +144,31 @@ static void read_row(const reference_state *state, reference_row *row) {
     row->abs_sum = base + log(abs_sum);
 }
 
+/* Whether key j is among `count` indices. */
+static bool listed(const uint32_t *indices, size_t count, size_t j) {
+    for (size_t t = 0; t < count; ++t)
+        if (indices[t] == j)
+            return true;
+    return false;
+}
+
+/* Adds one key's exact weight exp(logit) to a row, which holds the part that is there so far. */
+static void add_exact(reference_row *row, double logit, const double *value, size_t dv) {
+    double top = logit > row->lse ? logit : row->lse, old = exp(row->lse - top), own = exp(logit - top);
+    for (size_t l = 0; l < dv; ++l)
+        row->o[l] = (old * row->o[l] + own * value[l]) / (old + own);
+    row->lse = top + log(old + own);
+    row->abs_sum = row->abs_sum > logit ? row->abs_sum + log1p(exp(logit - row->abs_sum))
+                                        : logit + log1p(exp(row->abs_sum - logit));
+    row->sign = row->lse == row->lse ? 1.0 : row->lse;
+}
+
 static clfavor_status read_args(clfavor_reference_args *args, const clfavor_reference_args *user) {
-    if (!clfavor_desc_read(args, sizeof *args, user) || !args->q || !args->k || !args->v || args->causal > 1)
+    if (!clfavor_desc_read(args, sizeof *args, user) || !args->q || !args->k || !args->v || args->causal > 1 ||
+        !args->exact_keys != !args->exact_count)
         return CLFAVOR_INVALID_ARGUMENT;
+    if (args->exact_count && args->causal)
+        return CLFAVOR_UNSUPPORTED;
     args->batch = args->batch ? args->batch : 1;
     args->heads = args->heads ? args->heads : 1;
     args->heads_kv = args->heads_kv ? args->heads_kv : args->heads;
@@ -179,15 +201,28 @@ static void run_head(const clfavor_estimator *e, const clfavor_reference_args *a
     const double *v = args->v + (batch * args->heads_kv + head_kv) * n_k * state->dv;
     double o[CLFAVOR_MAX_DIM];
     reference_row row = {.o = o};
+    size_t states = e->sets > args->heads_kv ? e->sets : args->heads_kv, count = args->exact_count;
+    const uint32_t *exact = args->exact_keys;
+    if (exact)
+        exact += (batch * states + head * states / args->heads) * count;
     state_clear(state);
     size_t added = 0;
     for (size_t i = 0; i < n; ++i) {
         for (size_t end = args->causal ? i + 1 : n_k; added < end; ++added) {
+            if (listed(exact, count, added))
+                continue;
             token_features(e, set, 1, k + added * d, state->log_abs, state->sign);
             add_key(state, v + added * state->dv);
         }
         token_features(e, set, 0, q + i * d, state->log_abs, state->sign);
         read_row(state, &row);
+        for (size_t t = 0; t < count; ++t)
+            if (exact[t] < n_k && !listed(exact, t, exact[t])) {
+                double logit = 0.0;
+                for (size_t l = 0; l < d; ++l)
+                    logit += q[i * d + l] * k[exact[t] * d + l];
+                add_exact(&row, logit * e->scale, v + exact[t] * state->dv, state->dv);
+            }
         store(args, (batch * args->heads + head) * n + i, &row);
     }
 }
@@ -201,6 +236,8 @@ clfavor_status clfavor_reference_attention(const clfavor_estimator *estimator, c
     if (estimator->dim != args.dim ||
         (estimator->sets != 1 && estimator->sets != args.heads_kv && estimator->sets != args.heads))
         return CLFAVOR_MISMATCH;
+    if (args.exact_count && estimator->family != CLFAVOR_FAMILY_EXP)
+        return CLFAVOR_UNSUPPORTED;
     if ((status = state_create(&state, estimator->features, args.value_dim)))
         return status;
     for (size_t batch = 0; batch < args.batch; ++batch)

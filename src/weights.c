@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "launch.h"
+#include "linalg.h"
 
 uint32_t clfavor_padded_rows(const clfavor_context *context, uint32_t rows) {
     return clfavor_round_up(rows, context->panel);
@@ -58,7 +59,7 @@ typedef struct packed_side {
 } packed_side;
 
 static void pack_side(const clfavor_weights *weights, const clfavor_estimator *estimator, float *set,
-                      const packed_side *side) {
+                      const packed_side *side, double *triangle) {
     uint32_t d = weights->dim, rows = weights->rows, panel = weights->context->panel;
     uint32_t padded = clfavor_padded_rows(weights->context, rows);
     bool exponential = weights->family == CLFAVOR_FAMILY_EXP;
@@ -74,11 +75,13 @@ static void pack_side(const clfavor_weights *weights, const clfavor_estimator *e
     }
     /* -|T (x - x0)|^2/2 + u.(x - x0) + a = -|T' q + o|^2 + u'.q + a' in base 2 */
     double half = sqrt(0.5 * CLFAVOR_LOG2E), constant = side->a[0];
-    pack_panels(set + side->at_t, side->t, d, d, panel, root * half);
+    memcpy(triangle, side->t, (size_t)d * d * sizeof *triangle);
+    clfavor_lower_factor(d, triangle);
+    pack_panels(set + side->at_t, triangle, d, d, panel, root * half);
     for (uint32_t i = 0; i < d; ++i) {
         double offset = 0.0;
-        for (uint32_t l = 0; l < d; ++l)
-            offset -= side->t[(size_t)i * d + l] * side->x0[l];
+        for (uint32_t l = 0; l <= i; ++l)
+            offset -= triangle[(size_t)i * d + l] * side->x0[l];
         set[side->at_o + i] = (float)(offset * half);
         set[side->at_u + i] = (float)(side->u[i] * root * CLFAVOR_LOG2E);
         constant -= side->u[i] * side->x0[i];
@@ -86,9 +89,13 @@ static void pack_side(const clfavor_weights *weights, const clfavor_estimator *e
     set[side->at_s + 1] = (float)(constant * CLFAVOR_LOG2E);
 }
 
-static void pack(const clfavor_weights *weights, const clfavor_estimator *e, float *to) {
+/* Returns false where host memory is exhausted. */
+static bool pack(const clfavor_weights *weights, const clfavor_estimator *e, float *to) {
     const clfavor_weights_layout *at = &weights->layout;
     size_t d = e->dim, rows = e->rows;
+    double *triangle = e->general ? malloc(d * d * sizeof *triangle) : NULL;
+    if (e->general && !triangle)
+        return false;
     memset(to, 0, weights->size * sizeof *to);
     for (size_t s = 0; s < e->sets; ++s) {
         packed_side query = {
@@ -113,9 +120,11 @@ static void pack(const clfavor_weights *weights, const clfavor_estimator *e, flo
             key.u = e->uk + s * d;
             key.a = e->ak + s;
         }
-        pack_side(weights, e, to + s * at->set_stride, &query);
-        pack_side(weights, e, to + s * at->set_stride, &key);
+        pack_side(weights, e, to + s * at->set_stride, &query, triangle);
+        pack_side(weights, e, to + s * at->set_stride, &key, triangle);
     }
+    free(triangle);
+    return true;
 }
 
 clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *context,
@@ -140,6 +149,7 @@ clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *co
                                  .dim = estimator->dim,
                                  .sets = estimator->sets,
                                  .general = estimator->general,
+                                 .scale = (float)estimator->scale,
                                  .log2_norm = (float)(estimator->log_norm * CLFAVOR_LOG2E)};
     lay_out(weights);
     clfavor_status status = CLFAVOR_SUCCESS;
@@ -149,11 +159,10 @@ clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor_context *co
         status = CLFAVOR_REFUSE(context, CLFAVOR_DEVICE_MEMORY,
                                 "the weights take %zu bytes, the device allocates at most %llu", bytes,
                                 (unsigned long long)context->max_allocation);
-    else if (!(packed = malloc(bytes)))
+    else if (!(packed = malloc(bytes)) || !pack(weights, estimator, packed))
         status = CLFAVOR_OUT_OF_MEMORY;
     if (!status) {
         cl_int code;
-        pack(weights, estimator, packed);
         weights->buffer = clCreateBuffer(context->cl, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, packed, &code);
         status = clfavor_check_cl(context, code, "clCreateBuffer");
     }
@@ -184,13 +193,16 @@ clfavor_status clfavor_weights_update(clfavor_weights *weights, const clfavor_es
                               weights->m, weights->dim, weights->sets);
     size_t bytes = weights->size * sizeof(float);
     float *packed = malloc(bytes);
-    if (!packed)
+    if (!packed || !pack(weights, estimator, packed)) {
+        free(packed);
         return CLFAVOR_OUT_OF_MEMORY;
-    pack(weights, estimator, packed);
+    }
     status = clfavor_check_cl(
         context, clEnqueueWriteBuffer(queue, weights->buffer, CL_TRUE, 0, bytes, packed, num_events, wait_list, NULL),
         "clEnqueueWriteBuffer");
     free(packed);
+    if (!status)
+        weights->scale = (float)estimator->scale;
     return status;
 }
 

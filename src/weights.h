@@ -12,6 +12,7 @@ struct clfavor_weights {
     clfavor_map map;
     uint32_t m, rows, features, dim, sets;
     bool general;
+    float scale;     /* softmax scale */
     float log2_norm; /* log2 of the factor on the product of two features */
     clfavor_weights_layout layout;
     size_t size; /* floats */

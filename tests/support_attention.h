@@ -18,6 +18,8 @@ typedef struct test_case {
     bool exact;
     uint64_t max_n;                              /* of the plan; 0: max(n, n_k) */
     const clfavor_exponential_desc *exponential; /* for CLFAVOR_MAP_EXPONENTIAL: what its estimator is made from */
+    const uint32_t *exact_keys;                  /* [B, max(H_kv, sets), exact_count] */
+    uint32_t exact_count;
 } test_case;
 
 /* Dense inputs [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] of a case, normal; free with test_inputs_free. */
@@ -55,6 +57,7 @@ typedef struct test_call {
     clfavor_weights *weights; /* NULL for exact */
     clfavor_plan_info info;
     test_buffer q, k, v, o, lse, sign, workspace; /* guarded; the outputs and the workspace are poisoned */
+    test_buffer exact_keys;                       /* if there are any */
     clfavor_attention_args args;                  /* dense, with lse and sign */
 } test_call;
 

@@ -18,7 +18,8 @@ static void create_plan(test_call *call, clfavor_context *context) {
                               .max_n = c->max_n        ? c->max_n
                                        : c->n > c->n_k ? c->n
                                                        : c->n_k,
-                              .workspace_limit = c->workspace_limit};
+                              .workspace_limit = c->workspace_limit,
+                              .exact_keys = c->exact_count};
     clfavor_status status = clfavor_plan_create(&call->plan, context, &desc);
     ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), call->device->log);
     call->info.struct_size = sizeof call->info;
@@ -59,6 +60,12 @@ test_call test_call_create(test_device *device, clfavor_context *context, const 
                                          .sign = test_tensor(&call.sign, c->heads, c->n, 1),
                                          .workspace = call.workspace.mem,
                                          .workspace_offset = call.workspace.offset};
+    if (c->exact_count) {
+        uint64_t states = c->sets > c->heads_kv ? c->sets : c->heads_kv;
+        size_t count = (size_t)(c->batch * states * c->exact_count);
+        call.exact_keys = test_buffer_create(device, (const float *)c->exact_keys, count); /* bits are bits */
+        call.args.exact_keys = test_tensor(&call.exact_keys, states, c->exact_count, 1);
+    }
     return call;
 }
 
@@ -96,6 +103,8 @@ void test_call_release(test_call *call) {
     test_buffer *buffers[] = {&call->q, &call->k, &call->v, &call->o, &call->lse, &call->sign, &call->workspace};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; ++i)
         test_buffer_release(buffers[i]);
+    if (call->c.exact_count)
+        test_buffer_release(&call->exact_keys);
     clfavor_weights_destroy(call->weights);
     clfavor_plan_destroy(call->plan);
 }

@@ -194,6 +194,29 @@ typedef struct clfavor_exponential_desc {
 /** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_estimator_create_exponential(clfavor_estimator **out,
                                                                 const clfavor_exponential_desc *desc);
+
+/** Symmetric dense-exponential random features with centres (SDERF: Likhosherstov et al., "FAVOR#: Sharp Attention
+ * Kernel Approximations via New Classes of Positive Random Features", 2023): w ~ N(0, (I - 4 A)) seen through a change
+ * of variables that leaves x.y alone. With x0 = x - xbar, y0 = y - ybar and A = diag(a): wq_r = diag(sqrt(1 - 4a)) w_r
+ * in Tq x0 (Tk y0 for keys), b_r = sum_l a_l w_rl^2 + sum_l ln(1 - 4 a_l) / 4, query scalar -|Tq x0|^2/2 + x0.ybar +
+ * xbar.ybar, key scalar -|Tk y0|^2/2 + xbar.y0. Unbiased for exp(x.y) whatever the values, as long as Tq'Tk = I and w_r
+ * ~ N(0, I); only the variance depends on them. Special cases: all NULL is FAVOR+; a constant a alone is OPRF (GERF,
+ * FAVOR++); xbar, ybar alone are the key shift w ~ N(xbar + ybar, I); Tq, Tk alone are balancing, diagonal (SADERF) or
+ * full (ADERF); a with a rotation is SDERF. */
+typedef struct clfavor_sderf_desc {
+    size_t struct_size;
+    const clfavor_projection *projection; /**< read, not kept; gives m and d; 1 or `sets` sets; not FIXED_NORM, whose
+                                             rows are not normal: UNSUPPORTED */
+    uint32_t sets;                        /**< of the arrays below; 0: the projection's */
+    double scale;                         /**< 0: 1/sqrt(d) */
+    const double *xbar, *ybar;            /**< [sets, d]; NULL: 0 */
+    const double *tq, *tk;                /**< [sets, d, d] with Tq'Tk = I (to 1e-6, else INVALID_ARGUMENT); NULL: I */
+    const double *a;                      /**< [sets, d], each below 1/8 (else INVALID_ARGUMENT); NULL: 0 */
+} clfavor_sderf_desc;
+
+/** Makes an estimator of map EXPONENTIAL. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, UNSUPPORTED,
+ *  OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_estimator_create_sderf(clfavor_estimator **out, const clfavor_sderf_desc *desc);
 CLFAVOR_API void clfavor_estimator_destroy(clfavor_estimator *estimator);
 
 typedef struct clfavor_estimator_info {
@@ -206,6 +229,68 @@ typedef struct clfavor_estimator_info {
     double scale; /**< as used; 1 for elu */
 } clfavor_estimator_info;
 CLFAVOR_API clfavor_status clfavor_estimator_get_info(const clfavor_estimator *estimator, clfavor_estimator_info *info);
+
+/* ------------------------------------------------------------------------------------------------------------ fit */
+
+/** What an estimator of clfavor_sderf_desc should hold for given queries and keys, one parameter set a K/V head, and
+ * which keys are worth treating exactly. Immutable. */
+typedef struct clfavor_fit clfavor_fit;
+
+/** How. The first is the one to use; the others are those of the literature, for comparison. Moments of ATTENTION are
+ * over pairs (i, j) weighted by p_ij |v_j - o_i| (p the softmax row, o the exact output; p_ij where there is no V),
+ * those of the others over all pairs alike. */
+typedef enum clfavor_fit_method {
+    CLFAVOR_FIT_ATTENTION = 0, /**< centres, full balancing and A, attention-weighted, exact keys left out */
+    CLFAVOR_FIT_PLAIN = 1,     /**< FAVOR+: nothing to fit */
+    CLFAVOR_FIT_OPRF = 2,      /**< one A for the mean of |x + y|^2 */
+    CLFAVOR_FIT_SHIFT = 3,     /**< the centres alone */
+    CLFAVOR_FIT_DIAGONAL = 4,  /**< SADERF: T = diag((sum y^2 / sum x^2)^(1/4)), one A */
+    CLFAVOR_FIT_FULL = 5,      /**< ADERF: full balancing of the second moments, one A */
+    CLFAVOR_FIT_SDERF = 6      /**< A for the principal axes of x + y */
+} clfavor_fit_method;
+
+typedef struct clfavor_fit_desc {
+    size_t struct_size;
+    clfavor_fit_method method;
+    uint32_t dim, value_dim;                 /**< value_dim 0: dim */
+    uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
+    double scale;                            /**< 0: 1/sqrt(d) */
+    const float *q, *k,
+        *v; /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be NULL */
+    uint32_t exact_keys;     /**< T: how many keys of each (batch, K/V head) to choose: those of the largest sum_i p_ij
+                                  |v_j - o_i|; fewer than n_k are chosen at most n_k */
+    uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: max(256, 4 d) */
+    uint32_t sample_keys;    /**< keys at most, likewise; 0: 16384. Exact keys are chosen among them */
+    uint32_t threads;        /**< that the call may use for its heads; 0: 1 */
+    uint64_t seed;           /**< of the samples */
+    clfavor_log_fn log;      /**< says why a call failed, and where a head leaves nothing to fit; NULL: silent */
+    void *log_user;
+} clfavor_fit_desc;
+
+/** Runs on the host in double: time O(sample_queries sample_keys (d + dv) + d^3) for each (batch, K/V head). The result
+ *  depends on the values and the seed alone, not on threads. Degenerate inputs give finite parameters: what a direction
+ *  has no variance for is left as in FAVOR+. Causal use on the sequence that was fitted leaks its future through the
+ *  parameters: fit other data. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE (NaN or infinity in a sampled token,
+ * a scale that is not), OUT_OF_MEMORY. */
+CLFAVOR_API clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *desc);
+CLFAVOR_API void clfavor_fit_destroy(clfavor_fit *fit);
+/** The parameters, owned by the fit; the caller adds a projection and makes an estimator:
+ * clfavor_estimator_create_sderf. desc->struct_size is set by the caller before the call; desc->projection is left
+ * NULL. */
+CLFAVOR_API clfavor_status clfavor_fit_get_sderf(const clfavor_fit *fit, clfavor_sderf_desc *desc);
+
+typedef struct clfavor_fit_info {
+    size_t struct_size;  /**< set by the caller before the call */
+    uint32_t sets;       /**< H_kv */
+    uint32_t exact_keys; /**< T */
+    const uint32_t
+        *keys;                    /**< [B, sets, T], each row ascending, UINT32_MAX behind the last one; what
+                                       clfavor_attention_args.exact_keys takes; NULL for T = 0. Owned by the fit, as the others */
+    const double *mean_s_plain;   /**< [sets] weighted mean of |x + y|^2: e^s - 1 is FAVOR+'s relative variance */
+    const double *mean_s;         /**< [sets] the same after centres and balancing */
+    const double *effective_keys; /**< [sets] mean over queries of 1 / sum_j p_ij^2, the number of keys that count */
+} clfavor_fit_info;
+CLFAVOR_API clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info);
 
 /* -------------------------------------------------------------------------------------------------------- weights */
 
@@ -270,6 +355,9 @@ typedef struct clfavor_plan_desc {
     uint64_t max_heads;     /**< query heads; 0: 1 */
     uint64_t max_n;         /**< tokens (n and n_k); 0: 2^40 */
     size_t workspace_limit; /**< bytes; 0: 64 MiB */
+    uint32_t exact_keys;    /**< T: keys of each state that are treated exactly, 0..65536; ATTENTION that is not causal
+                                 (which keys are heavy depends on later queries) with positive, hyperbolic or exponential
+                                 features. Costs what T more features would, or less */
 } clfavor_plan_desc;
 
 /** Builds (or finds in the context) the programs and makes the kernels. Holds no values of a projection.
@@ -310,6 +398,11 @@ typedef struct clfavor_attention_args {
     cl_mem workspace;               /**< of the plan's workspace_size; may be NULL when that is 0 */
     size_t workspace_offset;        /**< bytes, a multiple of 128 */
     cl_mem key_lengths, cu_seqlens, state_in, state_out; /**< reserved: UNSUPPORTED unless NULL */
+    clfavor_tensor
+        exact_keys; /**< for a plan with exact_keys T: the keys j for which A_ij = exp(q_i.k_j scale) exactly
+                         in place of the estimate. uint32 (dtype stays 0), [B, S, T] with S = max(H_kv, sets
+                         of the weights) and one element a token, as clfavor_tensor_dense(buffer, S, T, 1);
+                         an index >= n_k (UINT32_MAX) stands for none, and one that is repeated counts once */
 } clfavor_attention_args;
 
 /** Enqueues attention: O = D^-1 phi(Q) (phi(K)' V), or exact attention for a plan of EXACT. Never blocks, allocates or
@@ -349,12 +442,14 @@ typedef struct clfavor_reference_args {
     uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
     uint32_t dim, value_dim;                 /**< value_dim 0: dim */
     uint32_t causal;
-    double scale;            /**< exact only; 0: 1/sqrt(d) */
-    const double *q, *k, *v; /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
-    double *o;               /**< [B, H, n, dv]; may be NULL */
-    double *lse, *sign;      /**< [B, H, n]; may be NULL */
-    double *abs_sum;         /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
-                                  cancellation of signed maps; may be NULL; exact: equals lse */
+    double scale;               /**< exact only; 0: 1/sqrt(d) */
+    const double *q, *k, *v;    /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
+    double *o;                  /**< [B, H, n, dv]; may be NULL */
+    double *lse, *sign;         /**< [B, H, n]; may be NULL */
+    double *abs_sum;            /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
+                                     cancellation of signed maps; may be NULL; exact: equals lse */
+    const uint32_t *exact_keys; /**< [B, max(H_kv, sets), exact_count] as in clfavor_attention_args; may be NULL */
+    uint32_t exact_count;
 } clfavor_reference_args;
 
 /** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, OUT_OF_MEMORY. */

@@ -1,0 +1,187 @@
+#include "fitting.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "progress.h"
+
+const char *const fitting_methods[7] = {"attention", "plain", "oprf", "shift", "diagonal", "full", "sderf"};
+
+uint32_t fitting_exact_keys(uint32_t total, uint64_t n_k) {
+    if (total > n_k)
+        return (uint32_t)n_k;
+    uint64_t half = total / 2, eighth = n_k / 8, most = total > eighth ? total - eighth : 0;
+    return (uint32_t)(half > most ? half : most);
+}
+
+void fitting_log(void *user, clfavor_log_level level, const char *message) {
+    if (level == CLFAVOR_LOG_WARNING)
+        cli_note("%s", message);
+    else if (level == CLFAVOR_LOG_ERROR) {
+        char *text = user;
+        snprintf(text, FITTING_LOG, "%s", message);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------- what is asked for
+ */
+
+static int check_file(const fitting *f, const options *o, const run_shape *shape) {
+    const estimator_file *file = &f->file;
+    if (file->dim != shape->d)
+        return cli_error(CLI_USAGE, "--estimator: '%s' is for heads of %u dimensions, q and k have %u", o->estimator,
+                         file->dim, shape->d);
+    if (file->sderf.sets != 1 && file->sderf.sets != shape->heads_kv && file->sderf.sets != shape->heads)
+        return cli_error(CLI_USAGE, "--estimator: '%s' is for %u heads, expected 1, %llu (K/V heads) or %llu (heads)",
+                         o->estimator, file->sderf.sets, (unsigned long long)shape->heads_kv,
+                         (unsigned long long)shape->heads);
+    if (o->scale != 0 && o->scale != file->sderf.scale)
+        return cli_error(CLI_USAGE, "--scale %g contradicts --estimator '%s', which was fitted for %g; leave it out",
+                         o->scale, o->estimator, file->sderf.scale);
+    return CLI_OK;
+}
+
+static int settle_exact(fitting *f, options *o, const run_shape *shape) {
+    bool usual = !o->exact_keys_given && !o->causal && !o->projection_in && (o->fit || (o->estimator && f->file.exact));
+    f->exact = usual ? fitting_exact_keys(f->total, shape->n_k) : o->exact_keys;
+    if (o->causal && f->exact)
+        return cli_error(CLI_USAGE, "--exact-keys does not go with --causal: which keys are heavy depends on later "
+                                    "queries, and a row must not depend on those; leave one of them out");
+    if (f->exact > shape->n_k)
+        f->exact = (uint32_t)shape->n_k; /* all of them */
+    if (f->exact >= f->total && !o->projection_in)
+        return cli_error(CLI_USAGE,
+                         "--exact-keys %u leaves no features: they count among the %u of --features, so give more of "
+                         "these, or fewer keys",
+                         f->exact, f->total);
+    return CLI_OK;
+}
+
+int fitting_open(fitting *f, options *o, const run_shape *shape) {
+    *f = (fitting){.shape = shape, .sderf.struct_size = sizeof f->sderf, .info.struct_size = sizeof f->info};
+    f->active = o->fit || o->estimator || o->exact_keys;
+    f->fitted = o->fit || o->estimator;
+    char error[NPY_ERROR];
+    if (!f->active)
+        return CLI_OK;
+    if (o->estimator) {
+        if (!estimator_file_read(&f->file, o->estimator, error))
+            return cli_error(CLI_USAGE, "--estimator: %s", error);
+        int status = check_file(f, o, shape);
+        if (status)
+            return status;
+        f->sderf = f->file.sderf;
+        o->scale = f->file.sderf.scale;
+        o->features = o->features ? o->features : f->file.total;
+        o->seed = o->seed_given ? o->seed : f->file.seed;
+        o->projection = o->projection_given ? o->projection : f->file.projection;
+    } else if (o->fit && !o->projection_given)
+        o->projection = CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
+    if (f->fitted)
+        o->map = CLFAVOR_MAP_EXPONENTIAL;
+    f->total = o->features ? o->features : OPTIONS_DEFAULT_FEATURES;
+    int status = settle_exact(f, o, shape);
+    if (!status && !o->projection_in)
+        o->features = f->exact == shape->n_k ? 1 : f->total - f->exact; /* nothing is left to estimate, or the rest */
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- work
+ */
+
+/* The array as floats: in place, or a copy. */
+static int take_floats(fitting *f, int which, const npy_array *array) {
+    if (f->tokens[which])
+        return CLI_OK;
+    if (array->dtype == NPY_F32 && (uintptr_t)array->data % sizeof(float) == 0) {
+        f->tokens[which] = (const float *)(const void *)array->data;
+        return CLI_OK;
+    }
+    if (array->count > SIZE_MAX / sizeof(float) || !(f->owned[which] = malloc((size_t)array->count * sizeof(float))))
+        return cli_error(CLI_FAILED, "host memory is exhausted");
+    npy_read_f32(array, 0, (size_t)array->count, f->owned[which]);
+    f->tokens[which] = f->owned[which];
+    return CLI_OK;
+}
+
+static int fit(fitting *f, const options *o, const npy_array arrays[3]) {
+    const run_shape *s = f->shape;
+    int status = CLI_OK;
+    for (int i = 0; i < 3 && !status; ++i)
+        if (arrays[i].count)
+            status = take_floats(f, i, &arrays[i]);
+    if (status)
+        return status;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    char log[FITTING_LOG] = "";
+    clfavor_fit_desc desc = {.struct_size = sizeof desc,
+                             .method = o->fit ? o->fit_method : CLFAVOR_FIT_PLAIN,
+                             .dim = s->d,
+                             .value_dim = s->dv,
+                             .batch = s->batch,
+                             .heads = s->heads,
+                             .heads_kv = s->heads_kv,
+                             .n = s->n,
+                             .n_k = s->n_k,
+                             .scale = o->scale,
+                             .q = f->tokens[0],
+                             .k = f->tokens[1],
+                             .v = f->tokens[2],
+                             .exact_keys = f->exact,
+                             .sample_queries = o->sample,
+                             .threads = processors > 0 && processors < 1024 ? (uint32_t)processors : 1,
+                             .seed = o->seed,
+                             .log = fitting_log,
+                             .log_user = log};
+    double start = progress_now();
+    clfavor_fit_destroy(f->fit);
+    clfavor_status made = clfavor_fit_create(&f->fit, &desc);
+    f->seconds = progress_now() - start;
+    if (made)
+        return cli_error(made == CLFAVOR_OUT_OF_MEMORY ? CLI_FAILED : CLI_USAGE, "fitting failed: %s (%s%s%s)",
+                         clfavor_status_message(made), clfavor_status_name(made), log[0] ? ": " : "", log);
+    clfavor_fit_get_info(f->fit, &f->info);
+    if (o->fit)
+        clfavor_fit_get_sderf(f->fit, &f->sderf);
+    return CLI_OK;
+}
+
+int fitting_run(fitting *f, const options *o, const npy_array arrays[3]) {
+    return o->fit || f->exact ? fit(f, o, arrays) : CLI_OK;
+}
+
+int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out) {
+    const run_shape *shape = f->shape;
+    uint64_t states = sets > shape->heads_kv ? sets : shape->heads_kv, copies = states / shape->heads_kv;
+    *out = NULL;
+    if (!f->exact)
+        return CLI_OK;
+    size_t rows = (size_t)(shape->batch * states), bytes = rows * f->exact * sizeof(uint32_t);
+    uint32_t *keys = malloc(bytes);
+    if (!keys)
+        return cli_error(CLI_FAILED, "host memory is exhausted");
+    for (size_t i = 0; i < rows; ++i)
+        memcpy(keys + i * f->exact, f->info.keys + i / copies * f->exact, f->exact * sizeof *keys);
+    int status = session_buffer(s, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, keys, "the exact keys", out);
+    free(keys);
+    return status;
+}
+
+int fitting_estimator(const fitting *f, projection_source *p, const options *o, const session *s,
+                      clfavor_estimator **out) {
+    if (f->fitted && p->sets != 1 && p->sets != f->sderf.sets)
+        return cli_error(CLI_USAGE, "the projection has %u matrices and the fit is for %u heads; give one, or as many",
+                         p->sets, f->sderf.sets);
+    return projection_estimator(p, o, f->fitted ? &f->sderf : NULL, s, 1, out);
+}
+
+void fitting_close(fitting *f) {
+    clfavor_fit_destroy(f->fit);
+    estimator_file_close(&f->file);
+    for (int i = 0; i < 3; ++i)
+        free(f->owned[i]);
+    *f = (fitting){0};
+}

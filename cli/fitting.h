@@ -1,0 +1,49 @@
+/* What --fit, --estimator and --exact-keys ask for: the parameters of the estimator, and the keys that are treated
+ * exactly. */
+#ifndef CLI_FITTING_H
+#define CLI_FITTING_H
+
+#include "estimator_file.h"
+#include "inputs.h"
+#include "options.h"
+#include "projection.h"
+
+typedef struct fitting {
+    bool active;              /* one of the options was given */
+    bool fitted;              /* the estimator is one of sderf; otherwise of --map */
+    uint32_t total;           /* M: rows of the projection and exact keys */
+    uint32_t exact;           /* T */
+    clfavor_sderf_desc sderf; /* without a projection; owned by fit or file */
+    clfavor_fit *fit;
+    estimator_file file;
+    clfavor_fit_info info; /* of fit; empty without one */
+    double seconds;        /* that fitting and choosing took */
+    float *owned[3];       /* of q, k and v, where the files do not hold them as they are */
+    const float *tokens[3];
+    const run_shape *shape;
+} fitting;
+
+/* Reads --estimator and settles M, T, and in *o what the file has a say in: --features (of the projection, M - T),
+ * --projection, --seed, --scale and the map. Returns CLI_OK or an error that was printed, as all here do. */
+int fitting_open(fitting *f, options *o, const run_shape *shape);
+/* Fits, or chooses keys, as far as there is something to do. method: of the fit where there is no file. */
+int fitting_run(fitting *f, const options *o, const npy_array arrays[3]);
+void fitting_close(fitting *f);
+
+/* The exact keys on the device, as the attention of weights with `sets` parameter sets takes them; NULL without any. */
+int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out);
+/* Draws or reads W, and makes the estimator that was asked for. */
+int fitting_estimator(const fitting *f, projection_source *p, const options *o, const session *s,
+                      clfavor_estimator **out);
+
+/* T for M rows in all and n_k keys. Half of the rows, and more where the keys are few: when a row is left for each key,
+ * all are exact. */
+uint32_t fitting_exact_keys(uint32_t total, uint64_t n_k);
+
+#define FITTING_LOG 256
+/* Prints a line of the library's log: warnings are printed, an error goes to user, FITTING_LOG characters. */
+void fitting_log(void *user, clfavor_log_level level, const char *message);
+
+extern const char *const fitting_methods[7];
+
+#endif

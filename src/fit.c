@@ -1,0 +1,238 @@
+/* Fits: checks, one set after the other, or several at once. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <threads.h>
+
+#include "fit_solve.h"
+
+#define DEFAULT_QUERIES 256u
+#define DEFAULT_KEYS    16384u
+#define MAX_THREADS     256u
+
+struct clfavor_fit {
+    uint32_t dim, sets, exact;
+    double scale;
+    double *xbar, *ybar, *tq, *tk, *a, *mean_s_plain, *mean_s, *effective_keys;
+    uint32_t *keys;
+};
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void
+say(const clfavor_fit_desc *desc, clfavor_log_level level, const char *format, ...) {
+    char line[256];
+    va_list arguments;
+    if (!desc->log)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    desc->log(desc->log_user, level, line);
+}
+#define REFUSE(status, ...) (say(desc, CLFAVOR_LOG_ERROR, __VA_ARGS__), (status))
+
+static clfavor_status resolve(clfavor_fit_desc *desc) {
+    if ((unsigned)desc->method > CLFAVOR_FIT_SDERF)
+        return REFUSE(CLFAVOR_INVALID_ARGUMENT, "a fit's method (%d) is out of range", (int)desc->method);
+    if (!desc->q || !desc->k)
+        return REFUSE(CLFAVOR_INVALID_ARGUMENT, "a fit needs q and k");
+    desc->batch = desc->batch ? desc->batch : 1;
+    desc->heads = desc->heads ? desc->heads : 1;
+    desc->heads_kv = desc->heads_kv ? desc->heads_kv : desc->heads;
+    desc->n_k = desc->n_k ? desc->n_k : desc->n;
+    desc->value_dim = desc->value_dim ? desc->value_dim : desc->dim;
+    if (!desc->dim || desc->dim > CLFAVOR_MAX_DIM || desc->value_dim > CLFAVOR_MAX_DIM || !desc->n || !desc->n_k ||
+        desc->heads % desc->heads_kv || desc->n_k >= UINT32_MAX || desc->heads > UINT32_MAX ||
+        desc->exact_keys > CLFAVOR_MAX_FEATURES)
+        return REFUSE(CLFAVOR_INVALID_SHAPE,
+                      "d and dv must be 1 to %u, n at least 1, n_k below 2^32 - 1, heads a multiple of heads_kv, exact "
+                      "keys at most %u",
+                      CLFAVOR_MAX_DIM, CLFAVOR_MAX_FEATURES);
+    if (desc->scale == 0.0)
+        desc->scale = 1.0 / sqrt((double)desc->dim);
+    if (!isfinite(desc->scale))
+        return REFUSE(CLFAVOR_NOT_FINITE, "the scale of a fit must be finite");
+    if (desc->scale < 0.0)
+        return REFUSE(CLFAVOR_INVALID_ARGUMENT, "the scale of a fit must be above 0");
+    uint32_t queries = 4 * desc->dim > DEFAULT_QUERIES ? 4 * desc->dim : DEFAULT_QUERIES;
+    desc->sample_queries = desc->sample_queries ? desc->sample_queries : queries;
+    desc->sample_keys = desc->sample_keys ? desc->sample_keys : DEFAULT_KEYS;
+    desc->threads = desc->threads ? (uint32_t)clfavor_min(desc->threads, MAX_THREADS) : 1;
+    return CLFAVOR_SUCCESS;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- sets
+ */
+
+static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, size_t set) {
+    size_t d = desc->dim, dv = desc->value_dim, group = (size_t)(desc->heads / desc->heads_kv), sets = fit->sets;
+    clfavor_moments moments;
+    clfavor_status status = clfavor_moments_create(&moments, d);
+    for (size_t batch = 0; !status && batch < desc->batch; ++batch) {
+        size_t head = batch * sets + set;
+        clfavor_fit_tokens tokens = {.q = desc->q + head * group * (size_t)desc->n * d,
+                                     .k = desc->k + head * (size_t)desc->n_k * d,
+                                     .v = desc->v ? desc->v + head * (size_t)desc->n_k * dv : NULL,
+                                     .group = group,
+                                     .n = (size_t)desc->n,
+                                     .n_k = (size_t)desc->n_k,
+                                     .dim = d,
+                                     .value_dim = dv,
+                                     .scale = desc->scale};
+        clfavor_fit_sample sample = {.queries = desc->sample_queries,
+                                     .keys = desc->sample_keys,
+                                     .seed = desc->seed,
+                                     .stream = head,
+                                     .uniform = desc->method != CLFAVOR_FIT_ATTENTION,
+                                     .exact = desc->exact_keys};
+        status = clfavor_moments_add(&moments, &tokens, &sample, fit->keys ? fit->keys + head * fit->exact : NULL);
+        if (status == CLFAVOR_NOT_FINITE)
+            say(desc, CLFAVOR_LOG_ERROR, "q, k or v of head %zu of batch entry %zu holds a NaN or an infinity", set,
+                batch);
+    }
+    if (!status) {
+        clfavor_fit_set out = {.xbar = fit->xbar + set * d,
+                               .ybar = fit->ybar + set * d,
+                               .tq = fit->tq + set * d * d,
+                               .tk = fit->tk + set * d * d,
+                               .a = fit->a + set * d};
+        bool balanced = true;
+        status = clfavor_fit_solve(&moments, desc->method, &out, &balanced);
+        fit->mean_s_plain[set] = out.mean_s_plain;
+        fit->mean_s[set] = out.mean_s;
+        fit->effective_keys[set] = out.effective_keys;
+        if (!status && !balanced)
+            say(desc, CLFAVOR_LOG_WARNING, "head %zu: its queries or its keys are all alike, so they are not balanced",
+                set);
+    }
+    clfavor_moments_free(&moments);
+    return status;
+}
+
+/* Sets for all threads to take. */
+typedef struct job {
+    clfavor_fit *fit;
+    clfavor_fit_desc desc;
+    const clfavor_fit_desc *user;
+    mtx_t lock; /* guards what follows, and the caller's log */
+    size_t next;
+    clfavor_status status;
+} job;
+
+static void locked_log(void *user, clfavor_log_level level, const char *message) {
+    job *j = user;
+    mtx_lock(&j->lock);
+    j->user->log(j->user->log_user, level, message);
+    mtx_unlock(&j->lock);
+}
+
+static int take_sets(void *argument) {
+    job *j = argument;
+    for (;;) {
+        mtx_lock(&j->lock);
+        size_t set = j->next++;
+        bool done = set >= j->fit->sets || j->status;
+        mtx_unlock(&j->lock);
+        if (done)
+            return 0;
+        clfavor_status status = fit_set(j->fit, &j->desc, set);
+        mtx_lock(&j->lock);
+        j->status = j->status ? j->status : status;
+        mtx_unlock(&j->lock);
+    }
+}
+
+static clfavor_status fit_sets(clfavor_fit *fit, const clfavor_fit_desc *desc) {
+    job j = {.fit = fit, .desc = *desc, .user = desc};
+    thrd_t threads[MAX_THREADS];
+    size_t count = 0, wanted = (size_t)clfavor_min(desc->threads, fit->sets);
+    if (mtx_init(&j.lock, mtx_plain) != thrd_success)
+        return CLFAVOR_OUT_OF_MEMORY;
+    if (desc->log) {
+        j.desc.log = locked_log;
+        j.desc.log_user = &j;
+    }
+    while (count + 1 < wanted && thrd_create(&threads[count], take_sets, &j) == thrd_success)
+        ++count; /* where no thread is to be had, this one does the work */
+    take_sets(&j);
+    for (size_t i = 0; i < count; ++i)
+        thrd_join(threads[i], NULL);
+    mtx_destroy(&j.lock);
+    return j.status;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- interface
+ */
+
+clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *user_desc) {
+    clfavor_fit_desc desc;
+    if (!out)
+        return CLFAVOR_INVALID_ARGUMENT;
+    *out = NULL;
+    if (!clfavor_desc_read(&desc, sizeof desc, user_desc))
+        return CLFAVOR_INVALID_ARGUMENT;
+    clfavor_status status = resolve(&desc);
+    if (status)
+        return status;
+    clfavor_fit *fit = calloc(1, sizeof *fit);
+    if (!fit)
+        return CLFAVOR_OUT_OF_MEMORY;
+    size_t sets = (size_t)desc.heads_kv, d = desc.dim, rows = (size_t)desc.batch * sets;
+    *fit =
+        (clfavor_fit){.dim = desc.dim, .sets = (uint32_t)desc.heads_kv, .exact = desc.exact_keys, .scale = desc.scale};
+    fit->xbar = calloc(sets * (3 * d + 2 * d * d + 3), sizeof(double));
+    fit->keys = fit->exact ? calloc(rows * fit->exact, sizeof *fit->keys) : NULL;
+    if (!fit->xbar || (fit->exact && !fit->keys)) {
+        clfavor_fit_destroy(fit);
+        return CLFAVOR_OUT_OF_MEMORY;
+    }
+    fit->ybar = fit->xbar + sets * d;
+    fit->a = fit->ybar + sets * d;
+    fit->tq = fit->a + sets * d;
+    fit->tk = fit->tq + sets * d * d;
+    fit->mean_s_plain = fit->tk + sets * d * d;
+    fit->mean_s = fit->mean_s_plain + sets;
+    fit->effective_keys = fit->mean_s + sets;
+    if ((status = fit_sets(fit, &desc))) {
+        clfavor_fit_destroy(fit);
+        return status;
+    }
+    *out = fit;
+    return CLFAVOR_SUCCESS;
+}
+
+void clfavor_fit_destroy(clfavor_fit *fit) {
+    if (!fit)
+        return;
+    free(fit->xbar);
+    free(fit->keys);
+    free(fit);
+}
+
+clfavor_status clfavor_fit_get_sderf(const clfavor_fit *fit, clfavor_sderf_desc *desc) {
+    if (!fit || !desc)
+        return CLFAVOR_INVALID_ARGUMENT;
+    clfavor_sderf_desc own = {.sets = fit->sets,
+                              .scale = fit->scale,
+                              .xbar = fit->xbar,
+                              .ybar = fit->ybar,
+                              .tq = fit->tq,
+                              .tk = fit->tk,
+                              .a = fit->a};
+    return clfavor_info_write(desc, &own, sizeof own);
+}
+
+clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info) {
+    if (!fit || !info)
+        return CLFAVOR_INVALID_ARGUMENT;
+    clfavor_fit_info own = {.sets = fit->sets,
+                            .exact_keys = fit->exact,
+                            .keys = fit->keys,
+                            .mean_s_plain = fit->mean_s_plain,
+                            .mean_s = fit->mean_s,
+                            .effective_keys = fit->effective_keys};
+    return clfavor_info_write(info, &own, sizeof own);
+}

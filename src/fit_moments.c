@@ -1,0 +1,355 @@
+/* Theory section 6, steps 1 and 2: softmax rows of sampled queries over all, or sampled, keys; P = p |v - o|; the keys
+ * with the largest columns of P; moments of the rest. The products of matrices are one loop (tile), blocked so that no
+ * more than a block of queries by all sampled keys is there in double; P is kept in float. */
+#include "fit_moments.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "philox.h"
+
+#define ROWS    4u /* of a tile */
+#define COLUMNS 8u
+#define PURPOSE 0x66697453u /* "fitS": other counters than projections use */
+
+clfavor_status clfavor_moments_create(clfavor_moments *m, size_t d) {
+    double *block = calloc(2 * d + 3 * d * d, sizeof *block);
+    if (!block)
+        return CLFAVOR_OUT_OF_MEMORY;
+    *m = (clfavor_moments){.dim = d, .x = block};
+    m->y = m->x + d;
+    m->xx = m->y + d;
+    m->yy = m->xx + d * d;
+    m->xy = m->yy + d * d;
+    return CLFAVOR_SUCCESS;
+}
+
+void clfavor_moments_free(clfavor_moments *m) {
+    free(m->x);
+    *m = (clfavor_moments){0};
+}
+
+/* ---------------------------------------------------------------------------------------------------------- sampling
+ */
+
+/* Index i of `count` out of n: one at random from each of count strata of about the same size, so ascending. */
+static size_t sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i, size_t count, size_t n) {
+    if (count == n)
+        return i;
+    uint32_t counter[4] = {(uint32_t)i, (uint32_t)sample->stream, (uint32_t)(sample->stream >> 32) ^ side, PURPOSE};
+    uint32_t key[2] = {(uint32_t)sample->seed, (uint32_t)(sample->seed >> 32)}, bits[4];
+    clfavor_philox4x32(counter, key, bits);
+    uint64_t stratum = n / count, rest = n % count; /* the first `rest` strata are one longer */
+    uint64_t low = i * stratum + (i < rest ? i : rest), size = stratum + (i < rest);
+    uint64_t random = (uint64_t)bits[0] << 32 | bits[1];
+    return (size_t)(low + random % size);
+}
+
+static bool finite_row(const float *row, size_t count) {
+    float sum = 0.0F;
+    for (size_t l = 0; l < count; ++l)
+        sum += row[l] - row[l]; /* NaN for NaN and infinities */
+    return sum == 0.0F;
+}
+
+/* Panels of COLUMNS keys: [panel][row of B][COLUMNS], as the tile takes them; zero beyond the count. */
+static void pack(double *to, const float *row, size_t index, size_t count) {
+    double *column = to + index / COLUMNS * count * COLUMNS + index % COLUMNS;
+    for (size_t l = 0; l < count; ++l)
+        column[l * COLUMNS] = (double)row[l];
+}
+
+/* ------------------------------------------------------------------------------------------------------------- tiles
+ */
+
+/* c[t][l] = sum_k a[t * lda + k] b[k * ldb + l] */
+static void tile(double c[ROWS][COLUMNS], const float *a, size_t lda, const double *b, size_t ldb, size_t count) {
+    double sum[ROWS][COLUMNS] = {{0}};
+    for (size_t k = 0; k < count; ++k)
+        for (size_t t = 0; t < ROWS; ++t) {
+            double factor = (double)a[t * lda + k];
+            for (size_t l = 0; l < COLUMNS; ++l)
+                sum[t][l] += factor * b[k * ldb + l];
+        }
+    memcpy(c, sum, sizeof sum);
+}
+
+/* Everything that one (batch, K/V head) needs. Rows are padded to ROWS, tokens and columns to COLUMNS; padding is 0. */
+typedef struct work {
+    size_t nq, nk, d, dv;        /* sampled queries and keys */
+    size_t rows, tokens, dp, vp; /* the same, padded */
+    float *q;                    /* [rows, d] */
+    double *k, *v;               /* [tokens, dp], [tokens, vp]: as rows, for sums over tokens */
+    double *k_panels, *v_panels; /* for products with tokens */
+    double *v_square;            /* [tokens] |v|^2 */
+    float *p;                    /* [rows, tokens] P */
+    double *logits;              /* [ROWS, tokens] */
+    double *o;                   /* [ROWS, vp] */
+    float *o_rows;               /* [ROWS, dv] */
+    double *mass, *wx, *py;      /* [tokens], [rows], [ROWS, dp] */
+    size_t *index;               /* [nk] */
+} work;
+
+static void work_free(work *w) {
+    free(w->q);
+    free(w->k);
+    free(w->p);
+    free(w->index);
+}
+
+static size_t padded(size_t count, size_t unit) {
+    return (count + unit - 1) / unit * unit;
+}
+
+static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const clfavor_fit_sample *sample) {
+    size_t all = t->group * t->n;
+    *w = (work){.nq = all < sample->queries ? all : sample->queries,
+                .nk = t->n_k < sample->keys ? t->n_k : sample->keys,
+                .d = t->dim,
+                .dv = t->v ? t->value_dim : 0};
+    w->rows = padded(w->nq, ROWS);
+    w->tokens = padded(w->nk, COLUMNS);
+    w->dp = padded(w->d, COLUMNS);
+    w->vp = padded(w->dv, COLUMNS);
+    size_t per_token = 2 * w->dp + 2 * w->vp + 2 + ROWS;
+    w->q = calloc(w->rows * w->d + ROWS * w->vp + 1, sizeof *w->q);
+    w->k = calloc(w->tokens * per_token + w->rows + ROWS * (w->dp + w->vp), sizeof *w->k);
+    w->p = calloc(w->rows * w->tokens, sizeof *w->p);
+    w->index = malloc(w->nk * sizeof *w->index);
+    if (!w->q || !w->k || !w->p || !w->index) {
+        work_free(w);
+        return CLFAVOR_OUT_OF_MEMORY;
+    }
+    w->o_rows = w->q + w->rows * w->d;
+    w->k_panels = w->k + w->tokens * w->dp;
+    w->v = w->k_panels + w->tokens * w->dp;
+    w->v_panels = w->v + w->tokens * w->vp;
+    w->v_square = w->v_panels + w->tokens * w->vp;
+    w->mass = w->v_square + w->tokens;
+    w->logits = w->mass + w->tokens;
+    w->wx = w->logits + ROWS * w->tokens;
+    w->py = w->wx + w->rows;
+    w->o = w->py + ROWS * w->dp;
+    return CLFAVOR_SUCCESS;
+}
+
+static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor_fit_sample *sample) {
+    for (size_t i = 0; i < w->nq; ++i) {
+        const float *row = t->q + sampled(sample, 0, i, w->nq, t->group * t->n) * w->d;
+        if (!finite_row(row, w->d))
+            return CLFAVOR_NOT_FINITE;
+        memcpy(w->q + i * w->d, row, w->d * sizeof *row);
+    }
+    for (size_t j = 0; j < w->nk; ++j) {
+        size_t index = w->index[j] = sampled(sample, 1, j, w->nk, t->n_k);
+        const float *row = t->k + index * w->d;
+        if (!finite_row(row, w->d))
+            return CLFAVOR_NOT_FINITE;
+        for (size_t l = 0; l < w->d; ++l)
+            w->k[j * w->dp + l] = (double)row[l];
+        pack(w->k_panels, row, j, w->d);
+        if (!w->dv)
+            continue;
+        row = t->v + index * w->dv;
+        if (!finite_row(row, w->dv))
+            return CLFAVOR_NOT_FINITE;
+        for (size_t l = 0; l < w->dv; ++l) {
+            w->v[j * w->vp + l] = (double)row[l];
+            w->v_square[j] += (double)row[l] * (double)row[l];
+        }
+        pack(w->v_panels, row, j, w->dv);
+    }
+    return CLFAVOR_SUCCESS;
+}
+
+/* out [ROWS, tokens] = a [ROWS, count] times the tokens of the panels. */
+static void against_tokens(const work *w, double *out, const float *a, const double *panels, size_t count) {
+    for (size_t j = 0; j < w->tokens; j += COLUMNS) {
+        double c[ROWS][COLUMNS];
+        tile(c, a, count, panels + j * count, COLUMNS, count);
+        for (size_t t = 0; t < ROWS; ++t)
+            memcpy(out + t * w->tokens + j, c[t], sizeof c[t]);
+    }
+}
+
+/* out [ROWS, columns] = p [ROWS, tokens] times the tokens' rows. */
+static void over_tokens(const work *w, double *out, const float *p, const double *rows, size_t columns) {
+    for (size_t l = 0; l < columns; l += COLUMNS) {
+        double c[ROWS][COLUMNS];
+        tile(c, p, w->tokens, rows + l, columns, w->nk);
+        for (size_t t = 0; t < ROWS; ++t)
+            memcpy(out + t * columns + l, c[t], sizeof c[t]);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- moments
+ */
+
+/* The softmax rows of ROWS queries into p. */
+static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
+    float *p = w->p + first * w->tokens;
+    against_tokens(w, w->logits, w->q + first * w->d, w->k_panels, w->d);
+    for (size_t t = 0; t < ROWS && first + t < w->nq; ++t) {
+        double *logit = w->logits + t * w->tokens, top = -INFINITY, sum = 0.0, squares = 0.0;
+        for (size_t j = 0; j < w->nk; ++j)
+            top = logit[j] > top ? logit[j] : top;
+        for (size_t j = 0; j < w->nk; ++j) {
+            logit[j] = exp(scale * (logit[j] - top));
+            sum += logit[j];
+            squares += logit[j] * logit[j];
+        }
+        for (size_t j = 0; j < w->nk; ++j)
+            p[t * w->tokens + j] = (float)(logit[j] / sum);
+        m->inverse += sum / squares * sum;
+        m->rows += 1.0;
+    }
+}
+
+/* p becomes P = p |v - o|. */
+static void weigh_by_values(work *w, size_t first) {
+    float *p = w->p + first * w->tokens;
+    over_tokens(w, w->o, p, w->v, w->vp);
+    for (size_t t = 0; t < ROWS; ++t)
+        for (size_t l = 0; l < w->dv; ++l)
+            w->o_rows[t * w->dv + l] = (float)w->o[t * w->vp + l];
+    against_tokens(w, w->logits, w->o_rows, w->v_panels, w->dv);
+    for (size_t t = 0; t < ROWS; ++t) {
+        double square = 0.0;
+        for (size_t l = 0; l < w->dv; ++l)
+            square += (double)w->o_rows[t * w->dv + l] * (double)w->o_rows[t * w->dv + l];
+        for (size_t j = 0; j < w->nk; ++j) {
+            double distance = w->v_square[j] - 2.0 * w->logits[t * w->tokens + j] + square;
+            p[t * w->tokens + j] *= (float)sqrt(distance > 0.0 ? distance : 0.0);
+        }
+    }
+}
+
+typedef struct column {
+    double mass;
+    uint32_t at; /* among the sampled keys, which ascend */
+} column;
+
+/* Heavy ones first; the earlier one of equals, so that the choice does not depend on the sort. */
+static int by_mass(const void *a, const void *b) {
+    const column *x = a, *y = b;
+    if (x->mass != y->mass)
+        return (x->mass < y->mass) - (x->mass > y->mass);
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_place(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Takes the columns of largest mass out of P. */
+static clfavor_status choose_exact(work *w, uint32_t wanted, uint32_t *keys) {
+    uint32_t count = (uint32_t)clfavor_min(wanted, w->nk);
+    column *columns = malloc(w->nk * sizeof *columns);
+    if (!columns)
+        return CLFAVOR_OUT_OF_MEMORY;
+    for (size_t j = 0; j < w->nk; ++j)
+        columns[j] = (column){w->mass[j], (uint32_t)j};
+    qsort(columns, w->nk, sizeof *columns, by_mass);
+    for (uint32_t t = 0; t < wanted; ++t)
+        keys[t] = t < count ? columns[t].at : UINT32_MAX;
+    free(columns);
+    qsort(keys, count, sizeof *keys, by_place);
+    for (size_t i = 0; i < w->nq; ++i)
+        for (uint32_t t = 0; t < count; ++t)
+            w->p[i * w->tokens + keys[t]] = 0.0F;
+    for (uint32_t t = 0; t < count; ++t)
+        keys[t] = (uint32_t)w->index[keys[t]];
+    return CLFAVOR_SUCCESS;
+}
+
+/* to[i, l] += weight a_i b_l */
+static void add_outer(double *to, const double *a, const double *b, double weight, size_t d) {
+    for (size_t i = 0; i < d; ++i) {
+        double factor = weight * a[i];
+        for (size_t l = 0; l < d; ++l)
+            to[i * d + l] += factor * b[l];
+    }
+}
+
+static void add_queries(clfavor_moments *m, work *w, size_t first, double root) {
+    double x[CLFAVOR_MAX_DIM], y[CLFAVOR_MAX_DIM];
+    size_t d = w->d;
+    over_tokens(w, w->py, w->p + first * w->tokens, w->k, w->dp);
+    for (size_t t = 0; t < ROWS && first + t < w->nq; ++t) {
+        double weight = w->wx[first + t];
+        for (size_t l = 0; l < d; ++l) {
+            x[l] = root * (double)w->q[(first + t) * d + l];
+            y[l] = root * w->py[t * w->dp + l];
+            m->x[l] += weight * x[l];
+        }
+        add_outer(m->xx, x, x, weight, d);
+        add_outer(m->xy, x, y, 1.0, d);
+        m->weight += weight;
+    }
+}
+
+/* Sums over all columns of P and all rows: mass of the keys and wx. Returns the sum of all. */
+static double add_up(work *w) {
+    double total = 0.0;
+    memset(w->mass, 0, w->tokens * sizeof *w->mass);
+    for (size_t i = 0; i < w->nq; ++i) {
+        const float *p = w->p + i * w->tokens;
+        double sum = 0.0;
+        for (size_t j = 0; j < w->nk; ++j) {
+            sum += (double)p[j];
+            w->mass[j] += (double)p[j];
+        }
+        w->wx[i] = sum;
+        total += sum;
+    }
+    return total;
+}
+
+/* All pairs alike. */
+static void fill_uniform(work *w) {
+    for (size_t i = 0; i < w->nq; ++i)
+        for (size_t j = 0; j < w->nk; ++j)
+            w->p[i * w->tokens + j] = 1.0F / (float)w->nk;
+}
+
+clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens *tokens,
+                                   const clfavor_fit_sample *sample, uint32_t *exact_keys) {
+    work w;
+    double root = sqrt(tokens->scale), y[CLFAVOR_MAX_DIM];
+    clfavor_status status = work_create(&w, tokens, sample);
+    if (status)
+        return status;
+    if ((status = gather(&w, tokens, sample))) {
+        work_free(&w);
+        return status;
+    }
+    for (size_t i = 0; i < w.nq; i += ROWS) {
+        softmax(&w, i, tokens->scale, m);
+        if (w.dv)
+            weigh_by_values(&w, i);
+    }
+    if (add_up(&w) == 0.0) { /* all values that count are the same, or there is one key */
+        for (size_t i = 0; i < w.nq; i += ROWS)
+            softmax(&w, i, tokens->scale, m);
+        add_up(&w);
+    }
+    if (sample->exact && (status = choose_exact(&w, sample->exact, exact_keys))) {
+        work_free(&w);
+        return status;
+    }
+    if (sample->uniform || (sample->exact && add_up(&w) == 0.0)) /* every key that counts is exact */
+        fill_uniform(&w);
+    add_up(&w);
+    for (size_t i = 0; i < w.nq; i += ROWS)
+        add_queries(m, &w, i, root);
+    for (size_t j = 0; j < w.nk; ++j) {
+        for (size_t l = 0; l < w.d; ++l) {
+            y[l] = root * w.k[j * w.dp + l];
+            m->y[l] += w.mass[j] * y[l];
+        }
+        add_outer(m->yy, y, y, w.mass[j], w.d);
+    }
+    work_free(&w);
+    return CLFAVOR_SUCCESS;
+}

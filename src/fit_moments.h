@@ -1,0 +1,39 @@
+/* Weighted moments of sampled queries and keys: pass one of a fit. */
+#ifndef CLFAVOR_FIT_MOMENTS_H
+#define CLFAVOR_FIT_MOMENTS_H
+
+#include "common.h"
+
+/* Sums over pairs (i, j) of a query x and a key y with weights P: about the origin, not normalised, so that the parts
+ * of a set add up. Scaled: x = q sqrt(scale). */
+typedef struct clfavor_moments {
+    size_t dim;
+    double weight;        /* sum P */
+    double *x, *y;        /* [d] */
+    double *xx, *yy, *xy; /* [d, d]; xy[i, l] = sum P x_i y_l */
+    double inverse, rows; /* sum over queries of 1 / sum_j p_ij^2, and their number */
+} clfavor_moments;
+
+/* Where the tokens of one (batch, K/V head) are. */
+typedef struct clfavor_fit_tokens {
+    const float *q, *k, *v; /* [group, n, d], [n_k, d], [n_k, dv]; v may be NULL */
+    size_t group, n, n_k, dim, value_dim;
+    double scale;
+} clfavor_fit_tokens;
+
+typedef struct clfavor_fit_sample {
+    size_t queries, keys;  /* at most */
+    uint64_t seed, stream; /* stream: another sample for each (batch, K/V head) */
+    bool uniform;          /* all pairs alike instead of P = p |v - o| */
+    uint32_t exact;        /* keys to choose and to leave out */
+} clfavor_fit_sample;
+
+clfavor_status clfavor_moments_create(clfavor_moments *moments, size_t dim);
+void clfavor_moments_free(clfavor_moments *moments);
+
+/* Adds what the tokens give, and writes the exact keys: ascending, then UINT32_MAX. NOT_FINITE where a sampled token
+ * is not. */
+clfavor_status clfavor_moments_add(clfavor_moments *moments, const clfavor_fit_tokens *tokens,
+                                   const clfavor_fit_sample *sample, uint32_t *exact_keys);
+
+#endif
