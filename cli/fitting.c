@@ -78,14 +78,15 @@ int fitting_open(fitting *f, options *o, const run_shape *shape) {
         o->features = o->features ? o->features : f->file.total;
         o->seed = o->seed_given ? o->seed : f->file.seed;
         o->projection = o->projection_given ? o->projection : f->file.projection;
-    } else if (o->fit && !o->projection_given)
-        o->projection = CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
+    }
     if (f->fitted)
         o->map = CLFAVOR_MAP_EXPONENTIAL;
     f->total = o->features ? o->features : OPTIONS_DEFAULT_FEATURES;
     int status = settle_exact(f, o, shape);
     if (!status && !o->projection_in)
         o->features = f->exact == shape->n_k ? 1 : f->total - f->exact; /* nothing is left to estimate, or the rest */
+    if (o->fit && !o->projection_given) /* within one block simplex rows couple best, over several pairs do */
+        o->projection = o->features <= shape->d ? CLFAVOR_PROJECTION_SIMPLEX : CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
     return status;
 }
 

@@ -14,6 +14,8 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "  devices    what OpenCL devices there are, and which one would be chosen\n"
                             "  run        attention of .npy queries, keys and values\n"
                             "  features   the feature matrix of queries or keys\n"
+                            "  fit        an estimator for given queries and keys, with several times less error\n"
+                            "  advise     what to use for given data, and what it will cost and err\n"
                             "  verify     checks that the estimators are what they claim to be\n"
                             "  bench      times, as fractions of what the device can do\n"
                             "\n"
@@ -40,12 +42,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {{"bench", cmd_bench},
-                    {"devices", cmd_devices},
-                    {"features", cmd_features},
-                    {"run", cmd_run},
-                    {"verify", cmd_verify}};
-    static const char *const later[] = {"fit", "advise", "tune", "selftest"};
+    } commands[] = {{"advise", cmd_advise}, {"bench", cmd_bench}, {"devices", cmd_devices}, {"features", cmd_features},
+                    {"fit", cmd_fit},       {"run", cmd_run},     {"verify", cmd_verify}};
+    static const char *const later[] = {"tune", "selftest"};
 
     occupy_standard_streams();
     outfile_catch_signals();
@@ -62,11 +61,13 @@ int main(int argc, char **argv) {
             return commands[i].run(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof later / sizeof *later; ++i)
         if (strcmp(name, later[i]) == 0)
-            return cli_error(
-                CLI_USAGE,
-                "'%s' belongs to a later stage of clfavor; this one has devices, run, features, verify and bench",
-                name);
-    return cli_error(
-        CLI_USAGE, "expected a subcommand (devices, run, features, verify or bench), got %s%s%s; see `clfavor --help`",
-        *name ? "'" : "nothing", name, *name ? "'" : "");
+            return cli_error(CLI_USAGE,
+                             "'%s' belongs to a later stage of clfavor; this one has devices, run, features, fit, "
+                             "advise, verify and "
+                             "bench",
+                             name);
+    return cli_error(CLI_USAGE,
+                     "expected a subcommand (devices, run, features, fit, advise, verify or bench), got %s%s%s; see "
+                     "`clfavor --help`",
+                     *name ? "'" : "nothing", name, *name ? "'" : "");
 }

@@ -84,7 +84,8 @@ enum {
         OPTION("exact-keys", KEY_EXACT_KEYS, "T",                                                                      \
                "Treat the T heaviest keys of each head exactly; they count among the M rows of --features. Default "   \
                "with a fit: half of M, more where there are few keys; none with --causal"),                            \
-        OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)")
+        OPTION("sample", KEY_SAMPLE, "N",                                                                              \
+               "Queries a head to fit with (default 256 to 1024, fewer where keys are many)")
 
 static const struct argp_option run_options[] = {
     OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
@@ -105,7 +106,7 @@ static const struct argp_option run_options[] = {
     ESTIMATOR_OPTIONS,
     OPTION("fit", KEY_FIT, 0,
            "Fit the estimator to these q, k and v first: several times less error with the same M. The default of "
-           "--projection becomes orthogonal-pairs, and some of the M rows become exact keys"),
+           "--projection becomes simplex or orthogonal-pairs, and some of the M rows become exact keys"),
     FIT_OPTIONS,
     OPTION("target-error", KEY_TARGET_ERROR, "E",
            "With --fit: the smallest M whose predicted error is at most E, or a clear statement that none does"),
@@ -133,7 +134,7 @@ static const struct argp_option advise_options[] = {
     OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
     OPTION("k", KEY_K, "FILE", "Keys: H may be a divisor of the queries', and n another"),
     OPTION("v", KEY_V, "FILE", "Values: as the keys, the last axis may differ"),
-    OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)"),
+    OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default 256 to 1024, fewer where keys are many)"),
     OPTION("seed", KEY_SEED, "S", "Of the projections and of the samples (default 0)"),
     OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),
     OPTION("target-error", KEY_TARGET_ERROR, "E", "The error that the advice is to meet (default 0.1)"),
@@ -493,7 +494,7 @@ int options_read(const options_parser *parser, int argc, char **argv, void *argu
 
 int options_parse(options *o, subcommand command, int argc, char **argv) {
     static const char *const docs[] = {run_doc, features_doc, devices_doc, fit_doc, advise_doc};
-    *o = (options){.command = command, .compare_rows = 4096};
+    *o = (options){.command = command, .compare_rows = command == COMMAND_ADVISE ? 0 : 4096};
     const options_parser parser = {names[command], docs[command], table(command), KEY_HELP, take_option};
     int status = options_read(&parser, argc, argv, o);
     return status ? status : check(o);

@@ -7,9 +7,11 @@
 
 #include "fit_solve.h"
 
-#define DEFAULT_QUERIES 256u
-#define DEFAULT_KEYS    16384u
-#define MAX_THREADS     256u
+#define LEAST_QUERIES 256u
+#define MOST_QUERIES  1024u /* where the keys are few: n = 3,657, M = 256: error .176 with 1024, .191 with 256 */
+#define DEFAULT_PAIRS (1u << 22)
+#define DEFAULT_KEYS  16384u
+#define MAX_THREADS   256u
 
 struct clfavor_fit {
     uint32_t dim, sets, exact;
@@ -57,9 +59,10 @@ static clfavor_status resolve(clfavor_fit_desc *desc) {
         return REFUSE(CLFAVOR_NOT_FINITE, "the scale of a fit must be finite");
     if (desc->scale < 0.0)
         return REFUSE(CLFAVOR_INVALID_ARGUMENT, "the scale of a fit must be above 0");
-    uint32_t queries = 4 * desc->dim > DEFAULT_QUERIES ? 4 * desc->dim : DEFAULT_QUERIES;
-    desc->sample_queries = desc->sample_queries ? desc->sample_queries : queries;
     desc->sample_keys = desc->sample_keys ? desc->sample_keys : DEFAULT_KEYS;
+    uint64_t queries = clfavor_min(DEFAULT_PAIRS / clfavor_min(desc->n_k, desc->sample_keys), MOST_QUERIES);
+    queries = clfavor_max(queries, clfavor_max(LEAST_QUERIES, 4 * (uint64_t)desc->dim));
+    desc->sample_queries = desc->sample_queries ? desc->sample_queries : (uint32_t)queries;
     desc->threads = desc->threads ? (uint32_t)clfavor_min(desc->threads, MAX_THREADS) : 1;
     return CLFAVOR_SUCCESS;
 }

@@ -355,7 +355,51 @@ static void write_svg(drawing *d, const verify_plot *plot) {
     fputs("</svg>\n", d->to);
 }
 
-bool plot_write(const verify_plot *plot, FILE *to) {
+static void write_figure(drawing *d, const verify_plot *plot) {
+    fputs("<figure>\n", d->to);
+    write_labelled(d->to, "h3", "title", plot->title);
+    write_labelled(d->to, "p", "y-label", plot->y_label);
+    write_svg(d, plot);
+    write_labelled(d->to, "p", "x-label", plot->x_label);
+    write_legend(d);
+    write_labelled(d->to, "figcaption", "text", plot->text);
+    fputs("</figure>\n", d->to);
+}
+
+static void write_line_of_text(FILE *to, double x, double y, const char *attributes, const char *text) {
+    fprintf(to, "<text x=\"%.0f\" y=\"%.0f\"%s>", x, y, attributes);
+    verify_write_text(to, text ? text : "");
+    fputs("</text>\n", to);
+}
+
+#define LEGEND_LINE 17.0
+#define HEAD        44.0 /* title and the label of the y axis */
+#define FOOT        22.0 /* the label of the x axis */
+
+/* No HTML: what shows pictures of pages may not know it. */
+static void write_picture(drawing *d, const verify_plot *plot) {
+    double legend = HEAD + HEIGHT + FOOT, height = legend + LEGEND_LINE * (double)((d->count + 1) / 2) + 8.0;
+    fprintf(d->to,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 "
+            "%.0f %.0f\">\n<style>\n%s</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"var(--page)\"/>\n",
+            1.5 * WIDTH, 1.5 * height, WIDTH, height, verify_report_style);
+    write_line_of_text(d->to, 8.0, 16.0, " style=\"font-weight:600;fill:var(--text)\"", plot->title);
+    write_line_of_text(d->to, 8.0, 36.0, "", plot->y_label);
+    fprintf(d->to, "<svg x=\"0\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\">\n", HEAD, WIDTH, HEIGHT);
+    write_svg(d, plot);
+    fputs("</svg>\n", d->to);
+    write_line_of_text(d->to, WIDTH / 2.0, HEAD + HEIGHT + 14.0, " text-anchor=\"middle\"", plot->x_label);
+    for (size_t i = 0; i < d->count; ++i) {
+        const curve *c = &d->curves[i];
+        double x = i % 2 ? WIDTH / 2.0 : 8.0, y = legend + LEGEND_LINE * (double)(i / 2 + 1);
+        fprintf(d->to, "<g class=\"s%u\"><path class=\"%s\" d=\"M%.0f,%.0fh24\"/></g>", c->colour,
+                c->series->style == VERIFY_THEORY ? "theory" : "line", x, y - 4.0);
+        write_line_of_text(d->to, x + 30.0, y, "", c->series->label);
+    }
+    fputs("</svg>\n", d->to);
+}
+
+static bool write_as(const verify_plot *plot, FILE *to, void (*write)(drawing *, const verify_plot *)) {
     drawing d = {.to = to, .x = plot_axis_init(plot->log_x), .y = plot_axis_init(plot->log_y)};
     d.count = plot->series ? plot->series_count : 0;
     d.curves = calloc(d.count ? d.count : 1, sizeof *d.curves);
@@ -368,17 +412,18 @@ bool plot_write(const verify_plot *plot, FILE *to) {
     }
     if (good) {
         choose_colours(&d);
-        fputs("<figure>\n", to);
-        write_labelled(to, "h3", "title", plot->title);
-        write_labelled(to, "p", "y-label", plot->y_label);
-        write_svg(&d, plot);
-        write_labelled(to, "p", "x-label", plot->x_label);
-        write_legend(&d);
-        write_labelled(to, "figcaption", "text", plot->text);
-        fputs("</figure>\n", to);
+        write(&d, plot);
     }
     for (size_t i = 0; d.curves && i < d.count; ++i)
         free(d.curves[i].points);
     free(d.curves);
     return good;
+}
+
+bool plot_write(const verify_plot *plot, FILE *to) {
+    return write_as(plot, to, write_figure);
+}
+
+bool plot_write_file(const verify_plot *plot, FILE *to) {
+    return write_as(plot, to, write_picture);
 }

@@ -9,5 +9,7 @@
 
 /* false: memory is exhausted. Expects a "C" locale. */
 bool plot_write(const verify_plot *plot, FILE *to);
+/* The same as a file of its own, with style sheet and legend in it. */
+bool plot_write_file(const verify_plot *plot, FILE *to);
 
 #endif

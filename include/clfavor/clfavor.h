@@ -259,7 +259,8 @@ typedef struct clfavor_fit_desc {
         *v; /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be NULL */
     uint32_t exact_keys;     /**< T: how many keys of each (batch, K/V head) to choose: those of the largest sum_i p_ij
                                   |v_j - o_i|; fewer than n_k are chosen at most n_k */
-    uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: max(256, 4 d) */
+    uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: 2^22 / keys within
+                                 256 (or 4 d) and 1024 */
     uint32_t sample_keys;    /**< keys at most, likewise; 0: 16384. Exact keys are chosen among them */
     uint32_t threads;        /**< that the call may use for its heads; 0: 1 */
     uint64_t seed;           /**< of the samples */
