@@ -13,10 +13,12 @@
 #define PURPOSE 0x66697453u /* "fitS": other counters than projections use */
 
 clfavor_status clfavor_moments_create(clfavor_moments *m, size_t d) {
-    double *block = calloc(2 * d + 3 * d * d, sizeof *block);
+    double *block = calloc(4 * d + 3 * d * d, sizeof *block);
     if (!block)
         return CLFAVOR_OUT_OF_MEMORY;
-    *m = (clfavor_moments){.dim = d, .x = block};
+    *m = (clfavor_moments){.dim = d, .x0 = block};
+    m->y0 = m->x0 + d;
+    m->x = m->y0 + d;
     m->y = m->x + d;
     m->xx = m->y + d;
     m->yy = m->xx + d * d;
@@ -25,7 +27,7 @@ clfavor_status clfavor_moments_create(clfavor_moments *m, size_t d) {
 }
 
 void clfavor_moments_free(clfavor_moments *m) {
-    free(m->x);
+    free(m->x0);
     *m = (clfavor_moments){0};
 }
 
@@ -133,7 +135,9 @@ static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const cl
     return CLFAVOR_SUCCESS;
 }
 
-static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor_fit_sample *sample) {
+static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor_fit_sample *sample,
+                             clfavor_moments *m) {
+    double root = sqrt(t->scale);
     for (size_t i = 0; i < w->nq; ++i) {
         const float *row = t->q + sampled(sample, 0, i, w->nq, t->group * t->n) * w->d;
         if (!finite_row(row, w->d))
@@ -146,7 +150,7 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
         if (!finite_row(row, w->d))
             return CLFAVOR_NOT_FINITE;
         for (size_t l = 0; l < w->d; ++l)
-            w->k[j * w->dp + l] = (double)row[l];
+            w->k[j * w->dp + l] = root * (double)row[l];
         pack(w->k_panels, row, j, w->d);
         if (!w->dv)
             continue;
@@ -159,6 +163,14 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
         }
         pack(w->v_panels, row, j, w->dv);
     }
+    for (size_t l = 0; !m->begun && l < w->d; ++l) {
+        m->x0[l] = root * (double)w->q[l];
+        m->y0[l] = w->k[l];
+    }
+    m->begun = true;
+    for (size_t j = 0; j < w->nk; ++j)
+        for (size_t l = 0; l < w->d; ++l)
+            w->k[j * w->dp + l] -= m->y0[l];
     return CLFAVOR_SUCCESS;
 }
 
@@ -279,8 +291,8 @@ static void add_queries(clfavor_moments *m, work *w, size_t first, double root) 
     for (size_t t = 0; t < ROWS && first + t < w->nq; ++t) {
         double weight = w->wx[first + t];
         for (size_t l = 0; l < d; ++l) {
-            x[l] = root * (double)w->q[(first + t) * d + l];
-            y[l] = root * w->py[t * w->dp + l];
+            x[l] = root * (double)w->q[(first + t) * d + l] - m->x0[l];
+            y[l] = w->py[t * w->dp + l];
             m->x[l] += weight * x[l];
         }
         add_outer(m->xx, x, x, weight, d);
@@ -316,11 +328,11 @@ static void fill_uniform(work *w) {
 clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens *tokens,
                                    const clfavor_fit_sample *sample, uint32_t *exact_keys) {
     work w;
-    double root = sqrt(tokens->scale), y[CLFAVOR_MAX_DIM];
+    double root = sqrt(tokens->scale);
     clfavor_status status = work_create(&w, tokens, sample);
     if (status)
         return status;
-    if ((status = gather(&w, tokens, sample))) {
+    if ((status = gather(&w, tokens, sample, m))) {
         work_free(&w);
         return status;
     }
@@ -344,10 +356,9 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
     for (size_t i = 0; i < w.nq; i += ROWS)
         add_queries(m, &w, i, root);
     for (size_t j = 0; j < w.nk; ++j) {
-        for (size_t l = 0; l < w.d; ++l) {
-            y[l] = root * w.k[j * w.dp + l];
+        const double *y = w.k + j * w.dp;
+        for (size_t l = 0; l < w.d; ++l)
             m->y[l] += w.mass[j] * y[l];
-        }
         add_outer(m->yy, y, y, w.mass[j], w.d);
     }
     work_free(&w);

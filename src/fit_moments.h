@@ -4,14 +4,16 @@
 
 #include "common.h"
 
-/* Sums over pairs (i, j) of a query x and a key y with weights P: about the origin, not normalised, so that the parts
- * of a set add up. Scaled: x = q sqrt(scale). */
+/* Sums over pairs (i, j) of a query x and a key y with weights P: not normalised, so that the parts of a set add up,
+ * and about x0 and y0, a query and a key, so that means that are large beside the spread cost no digits and equal
+ * tokens have no variance at all. Scaled: x = q sqrt(scale). */
 typedef struct clfavor_moments {
     size_t dim;
-    double weight;        /* sum P */
-    double *x, *y;        /* [d] */
-    double *xx, *yy, *xy; /* [d, d]; xy[i, l] = sum P x_i y_l */
-    double inverse, rows; /* sum over queries of 1 / sum_j p_ij^2, and their number */
+    bool begun;              /* x0 and y0 are there */
+    double weight;           /* sum P */
+    double *x0, *y0, *x, *y; /* [d] */
+    double *xx, *yy, *xy;    /* [d, d]; xy[i, l] = sum P x_i y_l */
+    double inverse, rows;    /* sum over queries of 1 / sum_j p_ij^2, and their number */
 } clfavor_moments;
 
 /* Where the tokens of one (batch, K/V head) are. */

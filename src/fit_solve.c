@@ -50,7 +50,7 @@ typedef struct solver {
     double *m[MATRICES];
 } solver;
 
-/* Moments about the centres, per weight. */
+/* Moments about the centres, which are relative to x0 and y0 as the sums are, per weight. */
 static void centre(const solver *s, const clfavor_moments *m, const double *xbar, const double *ybar) {
     size_t d = s->d;
     for (size_t i = 0; i < d; ++i)
@@ -142,13 +142,18 @@ static void solve(const solver *s, const clfavor_moments *m, clfavor_fit_method 
                   bool *balanced) {
     size_t d = s->d;
     double values[CLFAVOR_MAX_DIM];
+    double x[CLFAVOR_MAX_DIM], y[CLFAVOR_MAX_DIM]; /* the centres less x0 and y0 */
     out->mean_s_plain = (trace(m->xx, d) + trace(m->yy, d) + 2.0 * trace(m->xy, d)) / m->weight;
     out->effective_keys = m->inverse / m->rows;
     for (size_t l = 0; l < d; ++l) {
-        out->xbar[l] = steps[method].centres ? m->x[l] / m->weight : 0.0;
-        out->ybar[l] = steps[method].centres ? m->y[l] / m->weight : 0.0;
+        double mean = (m->x[l] + m->y[l]) / m->weight, origin = m->x0[l] + m->y0[l];
+        out->mean_s_plain += origin * (2.0 * mean + origin);
+        x[l] = steps[method].centres ? m->x[l] / m->weight : -m->x0[l];
+        y[l] = steps[method].centres ? m->y[l] / m->weight : -m->y0[l];
+        out->xbar[l] = steps[method].centres ? m->x0[l] + x[l] : 0.0;
+        out->ybar[l] = steps[method].centres ? m->y0[l] + y[l] : 0.0;
     }
-    centre(s, m, out->xbar, out->ybar);
+    centre(s, m, x, y);
     *balanced = true;
     if (steps[method].full)
         *balanced = balance_fully(s);
