@@ -141,6 +141,7 @@ static int predict_step(advice *a, predictor *p, const options *user, size_t lin
         found.effective = a->effective;
     }
     int status = predict_error(p, &o, a->draws, &found);
+    p->quiet |= o.fit;
     if (line == 1) {
         a->exact[step] = found.exact;
         a->fit_seconds = fmax(a->fit_seconds, found.fit_seconds);

@@ -49,7 +49,9 @@ static int open_estimator(job *j) {
     if (!estimator_file_read(&j->file, o->estimator, error))
         return cli_error(CLI_USAGE, "--estimator: %s", error);
     if (j->file.dim != j->axes.last || (j->file.sderf.sets != 1 && j->file.sderf.sets != j->axes.heads))
-        return cli_error(CLI_USAGE, "--estimator: '%s' is for %u heads of %u dimensions, x has %" PRIu64 " of %u",
+        return cli_error(CLI_USAGE,
+                         "--estimator: '%s' is for %u heads of %u dimensions, x has %" PRIu64
+                         " of %u; give --x one head for each of the estimator's",
                          o->estimator, j->file.sderf.sets, j->file.dim, j->axes.heads, j->axes.last);
     if (o->map_given || o->scale != 0)
         return cli_error(CLI_USAGE, "--estimator has a map and a scale of its own; leave --map and --scale out");

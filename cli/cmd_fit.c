@@ -37,6 +37,7 @@ static int write_file(job *j, clfavor_projection_kind projection) {
     const fitting *f = &j->fitting;
     estimator_file file = {.total = f->total,
                            .exact = f->exact,
+                           .exact_given = j->options.exact_keys_given,
                            .method = j->options.fit_method,
                            .projection = projection,
                            .seed = j->options.seed,

@@ -177,16 +177,19 @@ static int choose_features(run *r) {
         status = tensor_upload(s, &r->arrays[i], names[i], &r->buffers[i]);
     if (!status)
         status = predictor_open(&p, s, &r->shape, r->arrays, r->buffers, o->scale, PREDICT_ROWS);
-    bool met = false;
-    for (size_t i = 0; !status && !met && i < PREDICT_LADDER && predict_ladder[i] <= 2 * r->shape.n_k; ++i) {
+    p.quiet = true; /* the fit that is run will say it */
+    bool met = false, last = false;
+    uint32_t most = 0;
+    for (size_t i = 0; !status && !met && !last && i < PREDICT_LADDER; ++i) {
         options own = *o;
-        own.features = predict_ladder[i];
+        own.features = most = predict_ladder[i];
+        last = most > r->shape.n_k && !o->causal; /* all keys are exact */
         if ((status = predict_error(&p, &own, PREDICT_DRAWS, &found)))
             break;
         double error = compare_median(found.errors, (size_t)heads);
         if (error < least) {
             least = error;
-            least_at = predict_ladder[i];
+            least_at = most;
         }
         met = error <= o->target_error;
     }
@@ -194,11 +197,11 @@ static int choose_features(run *r) {
         status = cli_error(CLI_FAILED,
                            "no M up to %u has a predicted error of at most %g (the least is %.3g, at M = %u); exact "
                            "attention (--exact) would take about %.3g s here",
-                           predict_ladder[PREDICT_LADDER - 1], o->target_error, least, least_at,
+                           most, o->target_error, least, least_at,
                            p.comparison.seconds * (double)r->shape.n / (double)p.comparison.rows);
     if (!status) {
-        cli_note("M = %u has a predicted error of %.3g (median over heads, %" PRIu64 " query rows, %u draws)", least_at,
-                 least, p.comparison.rows, PREDICT_DRAWS);
+        cli_note("M = %u has a predicted error of %.3g%s (median over heads, %" PRIu64 " query rows, %u draws)",
+                 least_at, least, o->causal ? " without --causal" : "", p.comparison.rows, PREDICT_DRAWS);
         r->predicted_error = least;
         o->features = least_at;
         projection_close(&r->projection);

@@ -13,6 +13,7 @@ enum {
     SEED,
     FEATURES,
     EXACT_KEYS,
+    EXACT_KEYS_GIVEN,
     SCALE,
     XBAR,
     YBAR,
@@ -37,6 +38,7 @@ static const struct {
     [SEED] = {"seed", NPZ_U64, 0},
     [FEATURES] = {"features", NPZ_U64, 0},
     [EXACT_KEYS] = {"exact_keys", NPZ_U64, 0},
+    [EXACT_KEYS_GIVEN] = {"exact_keys_given", NPZ_U64, 0},
     [SCALE] = {"scale", NPZ_F64, 0},
     [XBAR] = {"xbar", NPZ_F64, 2},
     [YBAR] = {"ybar", NPZ_F64, 2},
@@ -61,23 +63,16 @@ bool estimator_file_write(outfile *out, const estimator_file *file, const clfavo
                           char error[NPY_ERROR]) {
     const clfavor_sderf_desc *e = &file->sderf;
     uint64_t numbers[] = {ESTIMATOR_FORMAT, (uint64_t)file->method, (uint64_t)file->projection, file->seed, file->total,
-                          file->exact};
+                          file->exact,      file->exact_given};
     uint64_t checksum;
-    const void *data[ARRAYS] = {&numbers[0],
-                                &numbers[1],
-                                &numbers[2],
-                                &numbers[3],
-                                &numbers[4],
-                                &numbers[5],
-                                &e->scale,
-                                e->xbar,
-                                e->ybar,
-                                e->tq,
-                                e->tk,
-                                e->a,
-                                info->mean_s_plain,
-                                info->mean_s,
-                                info->effective_keys,
+    const void *data[ARRAYS] = {&numbers[0],  &numbers[1],
+                                &numbers[2],  &numbers[3],
+                                &numbers[4],  &numbers[5],
+                                &numbers[6],  &e->scale,
+                                e->xbar,      e->ybar,
+                                e->tq,        e->tk,
+                                e->a,         info->mean_s_plain,
+                                info->mean_s, info->effective_keys,
                                 &checksum};
     npz_array arrays[ARRAYS];
     for (int i = 0; i < ARRAYS; ++i)
@@ -137,12 +132,13 @@ static bool check(estimator_file *file, char error[NPY_ERROR]) {
     }
     uint64_t total = number(&arrays[FEATURES]), exact = number(&arrays[EXACT_KEYS]);
     if (number(&arrays[METHOD]) > CLFAVOR_FIT_SDERF || number(&arrays[PROJECTION]) > CLFAVOR_PROJECTION_SIMPLEX ||
-        !total || total > CLFAVOR_MAX_FEATURES || exact >= total) {
+        !total || total > CLFAVOR_MAX_FEATURES || exact >= total || number(&arrays[EXACT_KEYS_GIVEN]) > 1) {
         snprintf(error, NPY_ERROR, "features, exact keys, method or projection out of range");
         return false;
     }
     file->total = (uint32_t)total;
     file->exact = (uint32_t)exact;
+    file->exact_given = number(&arrays[EXACT_KEYS_GIVEN]) != 0;
     file->method = (clfavor_fit_method)number(&arrays[METHOD]);
     file->projection = (clfavor_projection_kind)number(&arrays[PROJECTION]);
     file->seed = number(&arrays[SEED]);

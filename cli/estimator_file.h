@@ -10,7 +10,8 @@
 
 typedef struct estimator_file {
     npz archive;
-    uint32_t total, exact; /* M and T as `fit' was told */
+    uint32_t total, exact; /* M and T of the fit */
+    bool exact_given;      /* `fit' was told T, so that it holds for other data too */
     clfavor_fit_method method;
     clfavor_projection_kind projection;
     uint64_t seed;

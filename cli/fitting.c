@@ -13,17 +13,16 @@ const char *const fitting_methods[7] = {"attention", "plain", "oprf", "shift", "
 uint32_t fitting_exact_keys(uint32_t total, uint64_t n_k) {
     if (total > n_k)
         return (uint32_t)n_k;
-    uint64_t half = total / 2, eighth = n_k / 8, most = total > eighth ? total - eighth : 0;
+    uint64_t half = total / 2, eighth = n_k < 8 ? 1 : n_k / 8, most = total > eighth ? total - eighth : 0;
     return (uint32_t)(half > most ? half : most);
 }
 
-void fitting_log(void *user, clfavor_log_level level, const char *message) {
-    if (level == CLFAVOR_LOG_WARNING)
+static void on_log(void *user, clfavor_log_level level, const char *message) {
+    fitting *f = user;
+    if (level == CLFAVOR_LOG_ERROR)
+        snprintf(f->log, sizeof f->log, "%s", message);
+    else if (level == CLFAVOR_LOG_WARNING && !f->quiet)
         cli_note("%s", message);
-    else if (level == CLFAVOR_LOG_ERROR) {
-        char *text = user;
-        snprintf(text, FITTING_LOG, "%s", message);
-    }
 }
 
 /* --------------------------------------------------------------------------------------------------- what is asked for
@@ -45,7 +44,7 @@ static int check_file(const fitting *f, const options *o, const run_shape *shape
 }
 
 static int settle_exact(fitting *f, options *o, const run_shape *shape) {
-    bool usual = !o->exact_keys_given && !o->causal && !o->projection_in && (o->fit || (o->estimator && f->file.exact));
+    bool usual = f->fitted && !o->exact_keys_given && !o->causal && !o->projection_in;
     f->exact = usual ? fitting_exact_keys(f->total, shape->n_k) : o->exact_keys;
     if (o->causal && f->exact)
         return cli_error(CLI_USAGE, "--exact-keys does not go with --causal: which keys are heavy depends on later "
@@ -75,7 +74,11 @@ int fitting_open(fitting *f, options *o, const run_shape *shape) {
             return status;
         f->sderf = f->file.sderf;
         o->scale = f->file.sderf.scale;
-        o->features = o->features ? o->features : f->file.total;
+        o->features = o->features || o->projection_in ? o->features : f->file.total;
+        if (f->file.exact_given && !o->exact_keys_given && !o->causal) {
+            o->exact_keys = f->file.exact;
+            o->exact_keys_given = true;
+        }
         o->seed = o->seed_given ? o->seed : f->file.seed;
         o->projection = o->projection_given ? o->projection : f->file.projection;
     }
@@ -117,7 +120,6 @@ static int fit(fitting *f, const options *o, const npy_array arrays[3]) {
     if (status)
         return status;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    char log[FITTING_LOG] = "";
     clfavor_fit_desc desc = {.struct_size = sizeof desc,
                              .method = o->fit ? o->fit_method : CLFAVOR_FIT_PLAIN,
                              .dim = s->d,
@@ -135,15 +137,16 @@ static int fit(fitting *f, const options *o, const npy_array arrays[3]) {
                              .sample_queries = o->sample,
                              .threads = processors > 0 && processors < 1024 ? (uint32_t)processors : 1,
                              .seed = o->seed,
-                             .log = fitting_log,
-                             .log_user = log};
+                             .log = on_log,
+                             .log_user = f};
     double start = progress_now();
     clfavor_fit_destroy(f->fit);
     clfavor_status made = clfavor_fit_create(&f->fit, &desc);
     f->seconds = progress_now() - start;
     if (made)
-        return cli_error(made == CLFAVOR_OUT_OF_MEMORY ? CLI_FAILED : CLI_USAGE, "fitting failed: %s (%s%s%s)",
-                         clfavor_status_message(made), clfavor_status_name(made), log[0] ? ": " : "", log);
+        return cli_error(made == CLFAVOR_OUT_OF_MEMORY ? CLI_FAILED : CLI_USAGE, "fitting failed: %s (%s%s%s)%s",
+                         clfavor_status_message(made), clfavor_status_name(made), f->log[0] ? ": " : "", f->log,
+                         made == CLFAVOR_NOT_FINITE ? "; give finite numbers" : "");
     clfavor_fit_get_info(f->fit, &f->info);
     if (o->fit)
         clfavor_fit_get_sderf(f->fit, &f->sderf);

@@ -8,6 +8,8 @@
 #include "options.h"
 #include "projection.h"
 
+#define FITTING_LOG 256
+
 typedef struct fitting {
     bool active;              /* one of the options was given */
     bool fitted;              /* the estimator is one of sderf; otherwise of --map */
@@ -21,6 +23,8 @@ typedef struct fitting {
     float *owned[3];       /* of q, k and v, where the files do not hold them as they are */
     const float *tokens[3];
     const run_shape *shape;
+    bool quiet;            /* warnings of the fit are not printed */
+    char log[FITTING_LOG]; /* its last error */
 } fitting;
 
 /* Reads --estimator and settles M, T, and in *o what the file has a say in: --features (of the projection, M - T),
@@ -39,10 +43,6 @@ int fitting_estimator(const fitting *f, projection_source *p, const options *o, 
 /* T for M rows in all and n_k keys. Half of the rows, and more where the keys are few: when a row is left for each key,
  * all are exact. */
 uint32_t fitting_exact_keys(uint32_t total, uint64_t n_k);
-
-#define FITTING_LOG 256
-/* Prints a line of the library's log: warnings are printed, an error goes to user, FITTING_LOG characters. */
-void fitting_log(void *user, clfavor_log_level level, const char *message);
 
 extern const char *const fitting_methods[7];
 

@@ -123,7 +123,8 @@ static const struct argp_option fit_options[] = {
     OPTION("features", KEY_FEATURES, "M", "Rows that a run with it has by default, exact keys included (default 256)"),
     FIT_OPTIONS,
     OPTION("projection", KEY_PROJECTION, "KIND",
-           "That a run with it has by default: orthogonal-pairs (default), simplex, orthogonal or iid"),
+           "That a run with it has by default: simplex (default for up to d rows besides exact keys), "
+           "orthogonal-pairs (default for more), orthogonal or iid"),
     OPTION("seed", KEY_SEED, "S", "Of the projection and of the samples (default 0)"),
     OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),
     OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),
@@ -368,7 +369,7 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
     case KEY_PIECES:
         return options_u32("pieces", arg, UINT32_MAX, &o->pieces);
     case KEY_REPEAT:
-        return options_u32("repeat", arg, 1000000, &o->repeat);
+        return options_u32(o->command == COMMAND_ADVISE ? "draws" : "repeat", arg, 1000000, &o->repeat);
     case KEY_COMPARE_ROWS:
         o->compare = true;
         return parse_rows(arg, &o->compare_rows);
@@ -417,15 +418,13 @@ static int check_fit(const options *o) {
         return cli_error(CLI_USAGE, "%s makes positive features of its own; leave --map out", what);
     if (o->exact_keys && o->map != CLFAVOR_MAP_POSITIVE && o->map != CLFAVOR_MAP_HYPERBOLIC)
         return cli_error(CLI_USAGE, "--exact-keys goes with --map positive or hyperbolic, with --fit and --estimator");
-    if ((o->fit || o->estimator) && o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
-        return cli_error(CLI_USAGE, "%s needs rows of normal length: orthogonal-fixed-norm would bias it", what);
     if (o->fit && o->causal && !o->allow_leak)
         return cli_error(CLI_USAGE, "--fit with --causal would tell earlier rows of later ones through the parameters: "
                                     "fit other data with `clfavor fit' and give --estimator, or say "
                                     "--allow-future-leak");
-    if (o->target_error != 0 && (o->features || o->exact_keys_given))
-        return cli_error(CLI_USAGE,
-                         "--target-error chooses M and the exact keys; leave --features and --exact-keys out");
+    if (o->target_error != 0 && (o->features || o->exact_keys_given || o->projection_in))
+        return cli_error(CLI_USAGE, "--target-error chooses M and the exact keys; leave --features, --exact-keys and "
+                                    "--projection-in out");
     return CLI_OK;
 }
 
@@ -446,6 +445,14 @@ static int check(const options *o) {
     }
     if (status)
         return status;
+    if ((o->fit || o->estimator || o->command == COMMAND_FIT) &&
+        o->projection == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM)
+        return cli_error(CLI_USAGE,
+                         "%s needs rows of normal length, which orthogonal-fixed-norm has not; give another "
+                         "--projection",
+                         o->fit         ? "--fit"
+                         : o->estimator ? "--estimator"
+                                        : "fit");
     if ((o->exact || o->map == CLFAVOR_MAP_ELU) && (o->projection_in || o->projection_out || o->projection_per_head))
         return cli_error(CLI_USAGE, "%s has no projection; leave --projection-in, -out and -per-head out",
                          o->exact ? "--exact" : "--map elu");

@@ -85,6 +85,7 @@ int predict_error(predictor *p, const options *user, uint32_t draws, predicted *
     size_t heads = (size_t)p->comparison.heads, sets = (size_t)p->shape->heads_kv;
     memset(out->errors, 0, heads * sizeof *out->errors);
     int status = fitting_open(&f, &o, p->shape);
+    f.quiet = p->quiet;
     if (!status)
         status = fitting_run(&f, &o, p->arrays);
     out->total = f.active ? f.total : o.features;

@@ -18,7 +18,8 @@ typedef struct predictor {
     const npy_array *arrays;     /* q, k, v */
     clfavor_attention_args args; /* the whole input, dense */
     comparison comparison;
-    cl_mem o; /* of the rows */
+    cl_mem o;   /* of the rows */
+    bool quiet; /* warnings of fits are not printed: once is enough */
 } predictor;
 
 /* buffers: q, k and v on the device. Returns CLI_OK or an error that was printed, as predict_error does. */

@@ -9,7 +9,9 @@
 #include "philox.h"
 
 #define ROWS    4u /* of a tile */
-#define COLUMNS 8u
+#define GROUP   16u /* queries at once, a multiple of ROWS: tokens come from memory once for all */
+#define COLUMNS 4u
+#define BLOCK   32u /* tokens whose rows stay in the cache while all columns are summed */
 #define PURPOSE 0x66697453u /* "fitS": other counters than projections use */
 
 clfavor_status clfavor_moments_create(clfavor_moments *m, size_t d) {
@@ -64,19 +66,24 @@ static void pack(double *to, const float *row, size_t index, size_t count) {
 /* ------------------------------------------------------------------------------------------------------------- tiles
  */
 
+/* The sums of a tile are 8 vectors that any processor has registers for; left to the compiler they went to memory. */
+typedef double lanes __attribute__((vector_size(2 * sizeof(double)), aligned(sizeof(double)), may_alias));
+
 /* c[t][l] = sum_k a[t * lda + k] b[k * ldb + l] */
 static void tile(double c[ROWS][COLUMNS], const float *a, size_t lda, const double *b, size_t ldb, size_t count) {
-    double sum[ROWS][COLUMNS] = {{0}};
-    for (size_t k = 0; k < count; ++k)
+    lanes sum[ROWS][2] = {{{0}}};
+    for (size_t k = 0; k < count; ++k, b += ldb) {
+        lanes low = *(const lanes *)b, high = *(const lanes *)(b + 2);
         for (size_t t = 0; t < ROWS; ++t) {
             double factor = (double)a[t * lda + k];
-            for (size_t l = 0; l < COLUMNS; ++l)
-                sum[t][l] += factor * b[k * ldb + l];
+            sum[t][0] += factor * low;
+            sum[t][1] += factor * high;
         }
+    }
     memcpy(c, sum, sizeof sum);
 }
 
-/* Everything that one (batch, K/V head) needs. Rows are padded to ROWS, tokens and columns to COLUMNS; padding is 0. */
+/* Everything that one (batch, K/V head) needs. Rows are padded to GROUP, tokens and columns to COLUMNS; padding is 0. */
 typedef struct work {
     size_t nq, nk, d, dv;        /* sampled queries and keys */
     size_t rows, tokens, dp, vp; /* the same, padded */
@@ -85,10 +92,10 @@ typedef struct work {
     double *k_panels, *v_panels; /* for products with tokens */
     double *v_square;            /* [tokens] |v|^2 */
     float *p;                    /* [rows, tokens] P */
-    double *logits;              /* [ROWS, tokens] */
-    double *o;                   /* [ROWS, vp] */
-    float *o_rows;               /* [ROWS, dv] */
-    double *mass, *wx, *py;      /* [tokens], [rows], [ROWS, dp] */
+    double *logits;              /* [GROUP, tokens] */
+    double *o;                   /* [GROUP, vp] */
+    float *o_rows;               /* [GROUP, dv] */
+    double *mass, *wx, *py;      /* [tokens], [rows], [GROUP, dp] */
     size_t *index;               /* [nk] */
 } work;
 
@@ -109,13 +116,13 @@ static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const cl
                 .nk = t->n_k < sample->keys ? t->n_k : sample->keys,
                 .d = t->dim,
                 .dv = t->v ? t->value_dim : 0};
-    w->rows = padded(w->nq, ROWS);
+    w->rows = padded(w->nq, GROUP);
     w->tokens = padded(w->nk, COLUMNS);
     w->dp = padded(w->d, COLUMNS);
     w->vp = padded(w->dv, COLUMNS);
-    size_t per_token = 2 * w->dp + 2 * w->vp + 2 + ROWS;
-    w->q = calloc(w->rows * w->d + ROWS * w->vp + 1, sizeof *w->q);
-    w->k = calloc(w->tokens * per_token + w->rows + ROWS * (w->dp + w->vp), sizeof *w->k);
+    size_t per_token = 2 * w->dp + 2 * w->vp + 2 + GROUP;
+    w->q = calloc(w->rows * w->d + GROUP * w->vp + 1, sizeof *w->q);
+    w->k = calloc(w->tokens * per_token + w->rows + GROUP * (w->dp + w->vp), sizeof *w->k);
     w->p = calloc(w->rows * w->tokens, sizeof *w->p);
     w->index = malloc(w->nk * sizeof *w->index);
     if (!w->q || !w->k || !w->p || !w->index) {
@@ -129,9 +136,9 @@ static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const cl
     w->v_square = w->v_panels + w->tokens * w->vp;
     w->mass = w->v_square + w->tokens;
     w->logits = w->mass + w->tokens;
-    w->wx = w->logits + ROWS * w->tokens;
+    w->wx = w->logits + GROUP * w->tokens;
     w->py = w->wx + w->rows;
-    w->o = w->py + ROWS * w->dp;
+    w->o = w->py + GROUP * w->dp;
     return CLFAVOR_SUCCESS;
 }
 
@@ -174,34 +181,40 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
     return CLFAVOR_SUCCESS;
 }
 
-/* out [ROWS, tokens] = a [ROWS, count] times the tokens of the panels. */
+/* out [GROUP, tokens] = a [GROUP, count] times the tokens of the panels. */
 static void against_tokens(const work *w, double *out, const float *a, const double *panels, size_t count) {
-    for (size_t j = 0; j < w->tokens; j += COLUMNS) {
-        double c[ROWS][COLUMNS];
-        tile(c, a, count, panels + j * count, COLUMNS, count);
-        for (size_t t = 0; t < ROWS; ++t)
-            memcpy(out + t * w->tokens + j, c[t], sizeof c[t]);
-    }
+    for (size_t j = 0; j < w->tokens; j += COLUMNS)
+        for (size_t row = 0; row < GROUP; row += ROWS) {
+            double c[ROWS][COLUMNS];
+            tile(c, a + row * count, count, panels + j * count, COLUMNS, count);
+            for (size_t t = 0; t < ROWS; ++t)
+                memcpy(out + (row + t) * w->tokens + j, c[t], sizeof c[t]);
+        }
 }
 
-/* out [ROWS, columns] = p [ROWS, tokens] times the tokens' rows. */
+/* out [GROUP, columns] = p [GROUP, tokens] times the tokens' rows. */
 static void over_tokens(const work *w, double *out, const float *p, const double *rows, size_t columns) {
-    for (size_t l = 0; l < columns; l += COLUMNS) {
-        double c[ROWS][COLUMNS];
-        tile(c, p, w->tokens, rows + l, columns, w->nk);
-        for (size_t t = 0; t < ROWS; ++t)
-            memcpy(out + t * columns + l, c[t], sizeof c[t]);
-    }
+    memset(out, 0, GROUP * columns * sizeof *out);
+    for (size_t first = 0; first < w->nk; first += BLOCK)
+        for (size_t row = 0; row < GROUP; row += ROWS)
+            for (size_t l = 0; l < columns; l += COLUMNS) {
+                double c[ROWS][COLUMNS];
+                size_t count = w->nk - first < BLOCK ? w->nk - first : BLOCK;
+                tile(c, p + row * w->tokens + first, w->tokens, rows + first * columns + l, columns, count);
+                for (size_t t = 0; t < ROWS; ++t)
+                    for (size_t i = 0; i < COLUMNS; ++i)
+                        out[(row + t) * columns + l + i] += c[t][i];
+            }
 }
 
 /* ----------------------------------------------------------------------------------------------------------- moments
  */
 
-/* The softmax rows of ROWS queries into p. */
+/* The softmax rows of GROUP queries into p. */
 static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
     float *p = w->p + first * w->tokens;
     against_tokens(w, w->logits, w->q + first * w->d, w->k_panels, w->d);
-    for (size_t t = 0; t < ROWS && first + t < w->nq; ++t) {
+    for (size_t t = 0; t < GROUP && first + t < w->nq; ++t) {
         double *logit = w->logits + t * w->tokens, top = -INFINITY, sum = 0.0, squares = 0.0;
         for (size_t j = 0; j < w->nk; ++j)
             top = logit[j] > top ? logit[j] : top;
@@ -221,11 +234,11 @@ static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
 static void weigh_by_values(work *w, size_t first) {
     float *p = w->p + first * w->tokens;
     over_tokens(w, w->o, p, w->v, w->vp);
-    for (size_t t = 0; t < ROWS; ++t)
+    for (size_t t = 0; t < GROUP; ++t)
         for (size_t l = 0; l < w->dv; ++l)
             w->o_rows[t * w->dv + l] = (float)w->o[t * w->vp + l];
     against_tokens(w, w->logits, w->o_rows, w->v_panels, w->dv);
-    for (size_t t = 0; t < ROWS; ++t) {
+    for (size_t t = 0; t < GROUP; ++t) {
         double square = 0.0;
         for (size_t l = 0; l < w->dv; ++l)
             square += (double)w->o_rows[t * w->dv + l] * (double)w->o_rows[t * w->dv + l];
@@ -288,7 +301,7 @@ static void add_queries(clfavor_moments *m, work *w, size_t first, double root) 
     double x[CLFAVOR_MAX_DIM], y[CLFAVOR_MAX_DIM];
     size_t d = w->d;
     over_tokens(w, w->py, w->p + first * w->tokens, w->k, w->dp);
-    for (size_t t = 0; t < ROWS && first + t < w->nq; ++t) {
+    for (size_t t = 0; t < GROUP && first + t < w->nq; ++t) {
         double weight = w->wx[first + t];
         for (size_t l = 0; l < d; ++l) {
             x[l] = root * (double)w->q[(first + t) * d + l] - m->x0[l];
@@ -336,13 +349,13 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
         work_free(&w);
         return status;
     }
-    for (size_t i = 0; i < w.nq; i += ROWS) {
+    for (size_t i = 0; i < w.nq; i += GROUP) {
         softmax(&w, i, tokens->scale, m);
         if (w.dv)
             weigh_by_values(&w, i);
     }
     if (add_up(&w) == 0.0) { /* all values that count are the same, or there is one key */
-        for (size_t i = 0; i < w.nq; i += ROWS)
+        for (size_t i = 0; i < w.nq; i += GROUP)
             softmax(&w, i, tokens->scale, m);
         add_up(&w);
     }
@@ -353,7 +366,7 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
     if (sample->uniform || (sample->exact && add_up(&w) == 0.0)) /* every key that counts is exact */
         fill_uniform(&w);
     add_up(&w);
-    for (size_t i = 0; i < w.nq; i += ROWS)
+    for (size_t i = 0; i < w.nq; i += GROUP)
         add_queries(m, &w, i, root);
     for (size_t j = 0; j < w.nk; ++j) {
         const double *y = w.k + j * w.dp;

@@ -3,8 +3,9 @@
 
 #include <math.h>
 
-const char *const moments_names[ESTIMATORS] = {"positive", "hyperbolic", "trig",    "trig-phase", "gaussian",
-                                               "relu",     "oprf",       "shifted", "sderf"};
+const char *const moments_names[ESTIMATORS] = {"positive", "hyperbolic", "trig",  "trig-phase",
+                                               "gaussian", "relu",       "oprf",  "key shift",
+                                               "balanced", "shifted",    "sderf", "fitted"};
 
 static double dot(const double *a, const double *b, uint32_t dim) {
     double sum = 0;
@@ -21,7 +22,9 @@ bool moments_is_cosine(int estimator) {
 static void fit(problem *p, int estimator) {
     uint32_t d = p->target.dim;
     for (uint32_t l = 0; l < d; ++l) {
-        p->a[l] = estimator == SDERF && l % 2 ? 0.03 : -0.06;
+        p->a[l] = estimator == KEY_SHIFT                                 ? 0
+                  : l % 2 && (estimator == SDERF || estimator == FITTED) ? (estimator == SDERF ? 0.03 : -0.15)
+                                                                         : -0.06;
         p->xbar[l] = l % 2 ? 0.1 : -0.05;
         p->ybar[l] = l % 3 ? -0.08 : 0.12;
         for (uint32_t i = 0; i < d; ++i) {
@@ -33,11 +36,11 @@ static void fit(problem *p, int estimator) {
         }
     }
     p->fitted.a = p->a;
-    if (estimator != OPRF) {
+    if (estimator != OPRF && estimator != BALANCED) {
         p->fitted.xbar = p->xbar;
         p->fitted.ybar = p->ybar;
     }
-    if (estimator == SDERF) {
+    if (estimator >= SDERF || estimator == BALANCED) {
         p->fitted.tq = p->tq;
         p->fitted.tk = p->tk;
     }

@@ -8,8 +8,23 @@
 
 #define MOST 6u /* largest d */
 
-/* SHIFTED is OPRF about other means; SDERF has A by axis, T and shifts. From OPRF on the map is EXPONENTIAL. */
-enum { POSITIVE, HYPERBOLIC, TRIG, TRIG_PHASE, GAUSSIAN, RELU, OPRF, SHIFTED, SDERF, ESTIMATORS };
+/* KEY_SHIFT has centres alone, BALANCED T and one A; SHIFTED is OPRF about other means; SDERF has A by axis, of both
+ * signs, T and centres; FITTED the same with A < 0, as fits have it. From OPRF on the map is EXPONENTIAL. */
+enum {
+    POSITIVE,
+    HYPERBOLIC,
+    TRIG,
+    TRIG_PHASE,
+    GAUSSIAN,
+    RELU,
+    OPRF,
+    KEY_SHIFT,
+    BALANCED,
+    SHIFTED,
+    SDERF,
+    FITTED,
+    ESTIMATORS
+};
 extern const char *const moments_names[ESTIMATORS];
 bool moments_is_cosine(int estimator);
 

@@ -1,5 +1,6 @@
 /* The exact moments of estimates against what is drawn: W from the library, X by its definition in clfavor.h. */
 #include "support.h"
+#include "special.h"
 #include "support_moments.h"
 
 #include <math.h>
@@ -115,9 +116,10 @@ static bool agrees(const sample *s, const expected *e, int i) {
     return isnan(e->value[i]) || (e->bound[i] ? difference <= limit : fabs(difference) <= limit);
 }
 
-/* Higher moments of exponentials exist, but a sample does not show them unless s is small. */
+/* Higher moments of exponentials exist, but a sample does not show them unless s is small; with A = 0.03 the eighth, on
+ * which the error of the fourth rests, is all but infinite. */
 static bool is_shown(int estimator, double s, int i) {
-    return (i != FOURTH && i < SQUARE) || s < 0.5 || moments_is_cosine(estimator);
+    return (i != FOURTH && i < SQUARE) || (s < 0.5 && estimator != SDERF) || moments_is_cosine(estimator);
 }
 
 /* Those that disagree, one bit each. */
@@ -154,6 +156,38 @@ START_TEST(moments_are_those_of_draws) {
             check_problem(estimator, projection, kind, d, 3, 1);
     }
     clfavor_projection_destroy(projection);
+}
+END_TEST
+
+/* --- closed forms of single parameters --- */
+
+START_TEST(special_cases) {
+    for (uint32_t d = 3; d <= MOST; d += 3) {
+        double z2 = 0, s = 0;
+        problem *p = problem_of(KEY_SHIFT, CLFAVOR_PROJECTION_ORTHOGONAL, d, 1, 1);
+        for (uint32_t l = 0; l < d; ++l) {
+            double z = p->x[l] + p->y[l] - p->xbar[l] - p->ybar[l];
+            z2 += z * z;
+            s += (p->x[l] + p->y[l]) * (p->x[l] + p->y[l]);
+        }
+        ck_assert_double_gt(fabs(s - z2), 0.02);
+        /* w ~ N(c, I): e^(|z - c|^2) - 1 of the mean squared; two rows of a block as plain ones at z - c */
+        verify_moments m = verify_moments_of(&p->target);
+        ck_assert_double_eq_tol(m.second / (m.mean * m.mean), exp(z2), 1e-12 * exp(z2));
+        double pair = verify_1f1(d, d / 2.0, z2 / 2) * exp(-z2);
+        ck_assert_double_eq_tol(m.pair / (m.mean * m.mean), pair, 1e-7 * pair);
+        ck_assert_double_eq_tol(m.opposite / (m.mean * m.mean), exp(-z2), 1e-12);
+        free(p);
+        p = problem_of(OPRF, CLFAVOR_PROJECTION_IID, d, 1, 1);
+        m = verify_moments_of(&p->target);
+        s = 0;
+        for (uint32_t l = 0; l < d; ++l)
+            s += (p->x[l] + p->y[l]) * (p->x[l] + p->y[l]);
+        double a = p->a[0],
+               oprf = pow(1 - 4 * a, d) * pow(1 - 8 * a, -0.5 * d) * exp(2 * (1 - 4 * a) * s / (1 - 8 * a) - s);
+        ck_assert_double_eq_tol(m.second / (m.mean * m.mean), oprf, 1e-12 * oprf);
+        free(p);
+    }
 }
 END_TEST
 
@@ -198,8 +232,36 @@ static void half_a(problem *p) {
         p->a[l] *= 0.5;
 }
 
+static void one_a(problem *p) {
+    for (uint32_t l = 0; l < p->target.dim; ++l)
+        p->a[l] = p->a[0];
+}
+
+static void without_t(problem *p) {
+    p->fitted.tq = p->fitted.tk = NULL;
+}
+
+static void transposed_t(problem *p) {
+    for (uint32_t i = 0; i < p->target.dim; ++i)
+        for (uint32_t l = 0; l < i; ++l) {
+            double *t[] = {p->tq, p->tk};
+            for (size_t side = 0; side < 2; ++side) {
+                double swap = t[side][i * p->target.dim + l];
+                t[side][i * p->target.dim + l] = t[side][l * p->target.dim + i];
+                t[side][l * p->target.dim + i] = swap;
+            }
+        }
+}
+
 static void without_shift(problem *p) {
     p->fitted.xbar = p->fitted.ybar = NULL;
+}
+
+static void far_shift(problem *p) {
+    for (uint32_t l = 0; l < p->target.dim; ++l) {
+        p->xbar[l] *= 4;
+        p->ybar[l] *= 4;
+    }
 }
 
 #define BIT(i) (1u << (i))
@@ -237,6 +299,16 @@ static const struct {
     {POSITIVE, 1, 1, simplex_rows, BIT(PAIR) | BIT(VARIANCE)},
     {TRIG, 1, 1, simplex_rows, BIT(PAIR) | BIT(VARIANCE)},
     {OPRF, 3, 1, opposite_rows, BIT(VARIANCE) | BIT(VARIANCE + 1) | BIT(VARIANCE + 2)},
+    {OPRF, 1, 0.15, half_a, BIT(SECOND) | BIT(FOURTH)},
+    {KEY_SHIFT, 1, 1, far_shift, BIT(SECOND)},
+    {KEY_SHIFT, 1, 1, independent_rows, BIT(PAIR)},
+    {BALANCED, 1, 1, without_t, BIT(SECOND)},
+    {BALANCED, 3, 1, independent_rows, BIT(PAIR) | BIT(VARIANCE)},
+    {FITTED, 1, 1, half_a, BIT(SECOND)},
+    {FITTED, 1, 1, one_a, BIT(SECOND)},
+    {FITTED, 1, 1, without_shift, BIT(SECOND)},
+    {FITTED, 1, 1, transposed_t, BIT(SECOND)},
+    {FITTED, 1, 0.15, half_a, BIT(SECOND) | BIT(FOURTH)},
 };
 #define MISTAKES (sizeof mistakes / sizeof *mistakes)
 
@@ -264,6 +336,7 @@ int main(void) {
     TCase *tcase = tcase_create("verify_moments");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, moments_are_those_of_draws, 0, KINDS * DIMS);
+    tcase_add_test(tcase, special_cases);
     tcase_add_test(tcase, mistakes_are_seen);
     suite_add_tcase(suite, tcase);
     return test_main(suite);

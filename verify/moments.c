@@ -133,6 +133,11 @@ static double row_fourth(const verify_target *t, double mean, const double *v) {
     return central_fourth(mean, two / (one * one), three / pow(one, 3.0), four / pow(one, 4.0));
 }
 
+/* blocks.h knows orthogonal rows only */
+static int has_block_moments(clfavor_projection_kind kind) {
+    return kind != CLFAVOR_PROJECTION_SIMPLEX && kind != CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
+}
+
 static verify_moments exponential_maps(const verify_target *t) {
     factors f;
     factorise(t, &f);
@@ -151,8 +156,7 @@ static verify_moments exponential_maps(const verify_target *t) {
     }
     m.fourth = row_fourth(t, m.mean, f.v[0]);
     m.square = NAN;
-    int known = t->kind != CLFAVOR_PROJECTION_SIMPLEX && t->kind != CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS; /* blocks */
-    if (!isnan(m.fourth) && t->map != CLFAVOR_MAP_TRIG_PHASE && known) {
+    if (!isnan(m.fourth) && t->map != CLFAVOR_MAP_TRIG_PHASE && has_block_moments(t->kind)) {
         m.factor = f.p[0];
         m.square = dot(f.v[0], f.v[0], t->dim);
         m.function = is_cosine(t->map) ? VERIFY_COS : t->map == CLFAVOR_MAP_HYPERBOLIC ? VERIFY_COSH : VERIFY_EXP;
@@ -189,8 +193,34 @@ static void transform(const double *matrix, const double *from, const double *of
     }
 }
 
+/* E (X / K)^n of one key; NaN where it is infinite. X / K = prod sqrt(1-4A) exp(2 A w^2 + sqrt(1-4A) w z - z^2/2) over
+ * the axes, with z as below. */
+static double exponential_raw(const double *a, const double *z, uint32_t dim, double n) {
+    double log_moment = 0.0;
+    for (uint32_t l = 0; l < dim; ++l) {
+        if (!(4.0 * n * a[l] < 1.0))
+            return NAN;
+        log_moment += 0.5 * n * log1p(-4.0 * a[l]) - 0.5 * log1p(-4.0 * n * a[l]) +
+                      0.5 * n * z[l] * z[l] * (n * (1.0 - 4.0 * a[l]) / (1.0 - 4.0 * n * a[l]) - 1.0);
+    }
+    return exp(log_moment);
+}
+
+/* E X_j X_k / (K_j K_k) for two rows of one block and one A for all axes: the reweighted lengths are those of N(0,
+ * I/(1-4A)), so it is the plain pair at z, whatever T and the centres are. */
+static double isotropic_pair(const verify_target *t, const double *zj, const double *zk) {
+    double jj = dot(zj, zj, t->dim), kk = dot(zk, zk, t->dim), jk = dot(zj, zk, t->dim);
+    double pair = NAN;
+    if (t->kind != CLFAVOR_PROJECTION_SIMPLEX)
+        pair = verify_pair_moment(t->dim, jj, kk, jk, 1);
+    else if (fabs(jj - kk) + fabs(jj - jk) < 1e-12 * (1.0 + jj))
+        pair = angle_pair(t->dim, jj, -1.0 / (t->dim - 1.0));
+    return exp(-(jj + kk) / 2.0) * pair;
+}
+
 /* With x1 = Tq (x - xbar) and y1 = Tk (y - ybar), K = e^(x.y) is e^(x1.y1) times a factor that does not depend on w,
- * and E X_j X_l = K_j K_l prod (1-4A)/sqrt(1-8A) exp((1-4A)(z_j+z_l)^2 / (2(1-8A)) - (z_j^2 + z_l^2)/2) over the axes.
+ * and E X_j X_l = K_j K_l prod (1-4A)/sqrt(1-8A) exp((1-4A)(z_j+z_l)^2 / (2(1-8A)) - (z_j^2 + z_l^2)/2) over the axes,
+ * z = x1 + y1. For A = 0 that is e^(z_j.z_l): with centres alone the relative variance is e^(|x+y-c|^2) - 1.
  */
 static verify_moments exponential(const verify_target *t) {
     const verify_fitted *fit = t->fitted;
@@ -198,7 +228,7 @@ static verify_moments exponential(const verify_target *t) {
     double x1[VERIFY_MAX_DIM], y1[VERIFY_MAX_DIM], kernel[VERIFY_MAX_KEYS];
     factors f;
     transform(fit->tq, t->x, fit->xbar, d, x1);
-    int isotropic = !fit->tq && !fit->tk;
+    int isotropic = 1;
     for (uint32_t l = 1; l < d; ++l)
         isotropic &= fit->a[l] == fit->a[0];
     verify_moments m = {.fourth = NAN, .square = NAN};
@@ -223,13 +253,20 @@ static verify_moments exponential(const verify_target *t) {
             }
             m.second += kernel[j] * kernel[k] * exp(log_same);
             m.opposite += kernel[j] * kernel[k] * exp(log_opposite);
-            if (d >= 3 && t->kind != CLFAVOR_PROJECTION_IID) /* reweighted lengths of a block are those of N(0,
-                                                                I/(1-4A)): the plain pair */
-                m.pair += kernel[j] * kernel[k] * exp(-(dot(zj, zj, d) + dot(zk, zk, d)) / 2.0) *
-                          verify_pair_moment(d, dot(zj, zj, d), dot(zk, zk, d), dot(zj, zk, d), 1);
+            if (isotropic && d >= 3 && t->kind != CLFAVOR_PROJECTION_IID)
+                m.pair += kernel[j] * kernel[k] * isotropic_pair(t, zj, zk);
         }
-    if (!isotropic || d < 3 || t->kind == CLFAVOR_PROJECTION_SIMPLEX)
+    if (!isotropic || d < 3)
         m.pair = NAN;
+    const double *z = f.v[0];
+    if (t->keys == 1)
+        m.fourth = central_fourth(m.mean, exponential_raw(fit->a, z, d, 2.0), exponential_raw(fit->a, z, d, 3.0),
+                                  exponential_raw(fit->a, z, d, 4.0));
+    if (t->keys == 1 && isotropic && fit->a[0] == 0.0 && has_block_moments(t->kind)) {
+        m.factor = kernel[0] * exp(-dot(z, z, d) / 2.0);
+        m.square = dot(z, z, d);
+        m.function = VERIFY_EXP;
+    }
     return m;
 }
 
@@ -243,6 +280,16 @@ verify_moments verify_moments_of(const verify_target *t) {
     for (uint32_t j = 0; j < t->keys; ++j)
         m.exact += (t->count ? t->count[j] : 1.0) * exp(dot(t->x, t->y + (size_t)j * t->dim, t->dim));
     return m;
+}
+
+/* A bound of the standard deviation of the sum of so many rows of a block: that of the sum of all standard deviations,
+ * taken of rows, or of w and -w together. */
+static double block_deviation(const verify_moments *moments, clfavor_projection_kind kind, double rows) {
+    double square = moments->mean * moments->mean, one = moments->second - square;
+    if (kind != CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS)
+        return rows * sqrt(one);
+    double two = 2.0 * (one + moments->opposite - square), pairs = floor(rows / 2.0);
+    return pairs * sqrt(fmax(two, 0.0)) + (rows - 2.0 * pairs) * sqrt(one);
 }
 
 /* Rows that depend on each other. */
@@ -266,7 +313,8 @@ double verify_variance(const verify_moments *moments, clfavor_projection_kind ki
                (orthogonal > 0.0 ? orthogonal / (n * n) * (moments->pair - square) : 0.0);
     if (exact)
         *exact = 0;
-    return one * (full * size * size + rest * rest) / (n * n);
+    return (full * pow(block_deviation(moments, kind, size), 2.0) + pow(block_deviation(moments, kind, rest), 2.0)) /
+           (n * n);
 }
 
 double verify_square_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m) {

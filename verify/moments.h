@@ -35,7 +35,7 @@ typedef struct verify_moments {
     double second;   /* E X^2 */
     double pair;     /* E X1 X2 for two rows of one orthogonal block; NaN where no closed form is known */
     double opposite; /* E X1 X2 for rows w and -w */
-    double fourth;   /* E (X - mean)^4; NaN where unknown (several keys, relu, fixed norms, exponential) */
+    double fourth;   /* E (X - mean)^4; NaN where unknown (several keys, relu, fixed norms) or infinite */
     /* one key of a map X = factor f(w.v), f = exp, cosh or cos: what blocks' higher moments are made from; else NaN */
     double factor, square; /* |v|^2 */
     verify_function function;
@@ -45,8 +45,8 @@ typedef struct verify_moments {
 verify_moments verify_moments_of(const verify_target *target);
 
 /* Variance of the mean of m rows: exact where the pair is known or rows are independent, otherwise the bound that
- * holds for any dependence inside a block, Var(block mean) <= Var(row). A block has d rows, one of pairs 2d. *exact
- * says which (may be NULL). */
+ * holds for any dependence inside a block, Var(block mean) <= Var(row), or that of w and -w together. A block has d
+ * rows, one of pairs 2d. *exact says which (may be NULL). */
 double verify_variance(const verify_moments *moments, clfavor_projection_kind kind, uint32_t dim, uint32_t m,
                        int *exact);
 /* Variance of (mean of m rows - E)^2; NaN where the fourth moment is unknown. Independent rows: (V/m)^2 (2 + excess
