@@ -28,6 +28,7 @@ typedef struct bench_work {
     clfavor_map map;
     bench_shape shape;
     bool causal;
+    uint32_t exact_keys; /* of the rows m, bidirectional attention only */
 } bench_work;
 
 /* Of repeated measurements. Of times the smallest is best, of rates the largest; NaN where nothing was measured. */
@@ -56,6 +57,7 @@ typedef struct bench_figures {
     double flops;          /* useful ones of one run */
     double bound;          /* the fraction that the roofline leaves */
     bool bytes_bound;      /* the bound is the memory's */
+    bench_spread over_plain; /* time over that of plain features in the same rounds; NaN where these were not run */
     double plan_cold, plan_second, first_run; /* s */
     double cpu_over_wall;                     /* of the process, while timed runs went on */
     uint64_t workspace;                       /* bytes */

@@ -1,5 +1,6 @@
 #include "job.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "inputs.h"
@@ -115,7 +116,8 @@ static bool make_plan(bench_job *job, clfavor_plan **plan, double *seconds) {
     clfavor_plan_desc desc = {.struct_size = sizeof desc,
                               .operation = w->operation,
                               .map = w->map,
-                              .features = map && w->map != CLFAVOR_MAP_ELU ? w->shape.features : 0,
+                              .features = map && w->map != CLFAVOR_MAP_ELU ? w->shape.features - w->exact_keys : 0,
+                              .exact_keys = w->exact_keys,
                               .dim = w->shape.dim,
                               .causal = w->causal,
                               .max_heads = w->shape.heads,
@@ -126,18 +128,61 @@ static bool make_plan(bench_job *job, clfavor_plan **plan, double *seconds) {
     return bench_check(job->device, status, "making the plan");
 }
 
+/* As a fit makes one: all fields in use, T dense. Its time does not depend on what is in them, so T is a reflection,
+ * which is its own inverse. */
+static clfavor_status make_fitted(clfavor_estimator **out, const clfavor_projection *projection, uint32_t dim) {
+    double *t = malloc((size_t)dim * dim * sizeof *t), centre[CLFAVOR_MAX_DIM], a[CLFAVOR_MAX_DIM];
+    *out = NULL;
+    if (!t)
+        return CLFAVOR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < dim; ++i) {
+        centre[i] = 0.1;
+        a[i] = -0.1;
+        for (uint32_t l = 0; l < dim; ++l)
+            t[i * dim + l] = (i == l ? 1.0 : 0.0) - 2.0 / dim;
+    }
+    clfavor_sderf_desc desc = {
+        .struct_size = sizeof desc, .projection = projection, .xbar = centre, .ybar = centre, .tq = t, .tk = t, .a = a};
+    clfavor_status status = clfavor_estimator_create_sderf(out, &desc);
+    free(t);
+    return status;
+}
+
+/* Keys spread over the sequence, for each head. */
+static bool make_exact_keys(bench_job *job) {
+    const bench_work *w = &job->work;
+    uint64_t count = w->exact_keys, bytes = w->shape.heads * count * sizeof(uint32_t);
+    if (!count)
+        return true;
+    uint32_t *keys = malloc((size_t)bytes);
+    if (!keys)
+        return bench_fail(job->device, "host memory is exhausted");
+    for (uint64_t i = 0; i < w->shape.heads * count; ++i)
+        keys[i] = (uint32_t)(i % count * w->shape.n / count);
+    cl_int code = CL_SUCCESS;
+    bool good = bench_buffer(job->device, CL_MEM_READ_ONLY, bytes, &job->exact_keys);
+    if (good)
+        code =
+            clEnqueueWriteBuffer(job->device->queue, job->exact_keys, CL_TRUE, 0, (size_t)bytes, keys, 0, NULL, NULL);
+    free(keys);
+    return good && bench_check_cl(job->device, code, "clEnqueueWriteBuffer");
+}
+
 static bool make_weights(bench_job *job) {
     const bench_work *w = &job->work;
     if (w->operation == CLFAVOR_OP_EXACT)
         return true;
-    clfavor_projection_desc desc = {.struct_size = sizeof desc, .features = w->shape.features, .dim = w->shape.dim};
+    clfavor_projection_desc desc = {
+        .struct_size = sizeof desc, .features = w->shape.features - w->exact_keys, .dim = w->shape.dim};
     if (w->map != CLFAVOR_MAP_ELU &&
         !bench_check(job->device, clfavor_projection_create(&job->projection, &desc), "drawing the projection"))
         return false;
     clfavor_estimator_desc estimator_desc = {
         .struct_size = sizeof estimator_desc, .map = w->map, .projection = job->projection, .dim = w->shape.dim};
     clfavor_estimator *estimator;
-    if (!bench_check(job->device, clfavor_estimator_create(&estimator, &estimator_desc), "making the estimator"))
+    clfavor_status made = w->map == CLFAVOR_MAP_EXPONENTIAL ? make_fitted(&estimator, job->projection, w->shape.dim)
+                                                            : clfavor_estimator_create(&estimator, &estimator_desc);
+    if (!bench_check(job->device, made, "making the estimator"))
         return false;
     clfavor_status status = clfavor_weights_create(&job->weights, job->device->context, estimator);
     clfavor_estimator_destroy(estimator);
@@ -154,7 +199,7 @@ bool bench_job_open(bench_job *job, bench_memory *memory, const bench_work *work
     bool good = make_plan(job, &job->plan, &job->plan_cold) && make_plan(job, &second, &job->plan_second) &&
                 bench_check(job->device, clfavor_plan_get_info(job->plan, &job->info), "making the plan");
     clfavor_plan_destroy(second);
-    return good && make_weights(job) && reserve(memory, work) &&
+    return good && make_weights(job) && make_exact_keys(job) && reserve(memory, work) &&
            grow(memory, &memory->workspace, &memory->workspace_bytes, job->info.workspace_size) &&
            bench_job_run(job, &job->first_run);
 }
@@ -174,6 +219,8 @@ static clfavor_status enqueue(bench_job *job) {
                                        .v = clfavor_tensor_dense(m->in[2], s->heads, s->n, s->dim),
                                        .o = clfavor_tensor_dense(m->out, s->heads, s->n, s->dim),
                                        .workspace = m->workspace};
+        if (job->exact_keys)
+            args.exact_keys = clfavor_tensor_dense(job->exact_keys, s->heads, job->work.exact_keys, 1);
         return clfavor_enqueue_attention(job->plan, &args, job->device->queue, 0, NULL, NULL);
     }
     bool query = job->work.operation == CLFAVOR_OP_FEATURES_QUERY;
@@ -215,6 +262,7 @@ void bench_job_figures(bench_job *job, bench_figures *out) {
     *out = (bench_figures){.work = job->work,
                            .samples = (uint32_t)job->samples.count,
                            .seconds = bench_times(&job->samples),
+                           .over_plain = {NAN, NAN},
                            .plan_cold = job->plan_cold,
                            .plan_second = job->plan_second,
                            .first_run = job->first_run,
@@ -227,6 +275,7 @@ void bench_job_figures(bench_job *job, bench_figures *out) {
 }
 
 void bench_job_close(bench_job *job) {
+    bench_release(&job->exact_keys);
     clfavor_weights_destroy(job->weights);
     clfavor_projection_destroy(job->projection);
     clfavor_plan_destroy(job->plan);

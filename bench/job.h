@@ -25,6 +25,7 @@ typedef struct bench_job {
     clfavor_plan *plan;
     clfavor_projection *projection; /* NULL where there is none */
     clfavor_weights *weights;
+    cl_mem exact_keys; /* NULL without any */
     clfavor_plan_info info;
     double plan_cold, plan_second, first_run, cpu, wall;
     bench_samples samples;

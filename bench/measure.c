@@ -20,6 +20,22 @@ void bench_figures_finish(bench_figures *figures, uint32_t columns, const bench_
     figures->bound = bench_bound(&need, ceilings, &figures->bytes_bound);
 }
 
+/* Fitted features and exact keys against the plain features of the same shape. */
+static void compare_with_plain(bench_result *r) {
+    for (size_t i = 0; i < r->count; ++i) {
+        bench_figures *f = &r->figures[i];
+        for (size_t p = 0; p < r->count; ++p) {
+            const bench_work *plain = &r->figures[p].work;
+            if (p == i || plain->map != CLFAVOR_MAP_POSITIVE || plain->exact_keys ||
+                plain->operation != CLFAVOR_OP_ATTENTION || plain->causal != f->work.causal ||
+                memcmp(&plain->shape, &f->work.shape, sizeof plain->shape) != 0)
+                continue;
+            f->over_plain.best = f->seconds.best / r->figures[p].seconds.best;
+            f->over_plain.median = f->seconds.median / r->figures[p].seconds.median;
+        }
+    }
+}
+
 bool bench_measure(bench_device *d, bench_result *result) {
     const bench_options *o = d->options;
     uint32_t rounds = o->repeats ? o->repeats : BENCH_REPEATS;
@@ -48,6 +64,7 @@ bool bench_measure(bench_device *d, bench_result *result) {
             bench_figures_finish(f, jobs[i].columns, &result->ceilings);
         }
         result->count = o->count;
+        compare_with_plain(result);
     }
     for (size_t i = 0; jobs && i < o->count; ++i)
         bench_job_close(&jobs[i]);
@@ -97,16 +114,21 @@ const char *bench_operation_name(clfavor_operation operation) {
 }
 
 const char *bench_map_name(clfavor_map map) {
-    static const char *const names[] = {"positive", "hyperbolic", "trig", "trig-phase", "gaussian", "relu", "elu"};
+    static const char *const names[] = {"positive", "hyperbolic", "trig", "trig-phase",
+                                        "gaussian", "relu",       "elu",  "exponential"};
     return names[map];
 }
 
 const char *bench_work_name(const bench_work *work, char text[BENCH_TEXT]) {
     const bench_shape *s = &work->shape;
     bool attention = work->operation == CLFAVOR_OP_ATTENTION || work->operation == CLFAVOR_OP_EXACT;
-    snprintf(text, BENCH_TEXT, "%llu,%llu,%u,%u %s%s%s", (unsigned long long)s->heads, (unsigned long long)s->n, s->dim,
-             s->features, work->operation == CLFAVOR_OP_ATTENTION ? "" : bench_operation_name(work->operation),
+    char keys[32] = "";
+    if (work->exact_keys)
+        snprintf(keys, sizeof keys, ", %u exact keys", work->exact_keys);
+    snprintf(text, BENCH_TEXT, "%llu,%llu,%u,%u %s%s%s%s%s", (unsigned long long)s->heads, (unsigned long long)s->n,
+             s->dim, s->features, work->operation == CLFAVOR_OP_ATTENTION ? "" : bench_operation_name(work->operation),
              work->operation == CLFAVOR_OP_EXACT ? " " : "",
-             attention ? (work->causal ? "causal" : "bidirectional") : "");
+             attention ? (work->causal ? "causal" : "bidirectional") : "",
+             attention && work->map == CLFAVOR_MAP_EXPONENTIAL ? ", fitted" : "", keys);
     return text;
 }

@@ -65,7 +65,8 @@ static void write_verdict(const bench_result *r, FILE *to) {
 
 /* Figures of one plot differ in n and m only, and those of one line in n only. */
 static bool same_plot(const bench_figures *a, const bench_figures *b) {
-    return a->work.operation == b->work.operation && a->work.map == b->work.map && a->work.causal == b->work.causal &&
+    return a->work.operation == b->work.operation && a->work.map == b->work.map &&
+           a->work.exact_keys == b->work.exact_keys && a->work.causal == b->work.causal &&
            a->work.shape.heads == b->work.shape.heads && a->work.shape.dim == b->work.shape.dim;
 }
 
@@ -196,7 +197,7 @@ static void write_peers(const bench_result *r, FILE *to) {
           to);
     for (size_t i = 0; i < r->comparison_count; ++i) {
         const bench_comparison *c = &r->comparisons[i];
-        const bench_work work = {CLFAVOR_OP_ATTENTION, CLFAVOR_MAP_POSITIVE, c->shape, c->causal};
+        const bench_work work = {CLFAVOR_OP_ATTENTION, CLFAVOR_MAP_POSITIVE, c->shape, c->causal, 0};
         char name[BENCH_TEXT];
         fprintf(to, "<tr><td>%s</td><td>", bench_work_name(&work, name));
         verify_write_text(to, c->name);

@@ -71,6 +71,7 @@ static json_t *figures(const bench_figures *f) {
     bool good = set(o, "shape", shape(&w->shape)) &&
                 set(o, "operation", json_string(bench_operation_name(w->operation))) &&
                 set(o, "map", exact ? json_null() : json_string(bench_map_name(w->map))) &&
+                set(o, "exact_keys", integer(w->exact_keys)) &&
                 set(o, "causal", attention ? json_boolean(w->causal) : json_null()) &&
                 set(o, "skipped", f->skipped[0] ? text_of(f->skipped) : json_null());
     if (f->skipped[0] || !good)
@@ -80,7 +81,7 @@ static json_t *figures(const bench_figures *f) {
            set(o, "seconds", spread(f->seconds, 1.0)) &&
            set(o, "flops_per_token_and_head", number(f->flops / tokens)) && set(o, "gflops", spread(rate, 1e-9)) &&
            set(o, "peak_gflops", spread(f->peak, 1e-9)) && set(o, "fraction_of_peak", spread(f->fraction, 1.0)) &&
-           set(o, "roofline_bound", number(f->bound)) &&
+           set(o, "time_over_plain", spread(f->over_plain, 1.0)) && set(o, "roofline_bound", number(f->bound)) &&
            set(o, "bound_by", json_string(f->bytes_bound ? "memory" : "arithmetic")) &&
            set(o, "workspace_bytes", integer(f->workspace)) && set(o, "chunk", integer(f->chunk)) &&
            set(o, "pieces", integer(f->pieces)) &&

@@ -31,7 +31,8 @@ static size_t list(const bench_work *first, bench_figures *out) {
                             (bench_work){first->operation,
                                          first->map,
                                          {all_heads[h], all_n[n], all_dims[d], elu ? all_dims[d] : all_features[m]},
-                                         causal != 0};
+                                         causal != 0,
+                                         0};
     return count;
 }
 

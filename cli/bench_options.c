@@ -19,6 +19,7 @@ enum {
     KEY_OPERATION,
     KEY_MAP,
     KEY_PEERS,
+    KEY_FITTED,
     KEY_REPEATS,
     KEY_JSON,
     KEY_REPORT,
@@ -44,6 +45,9 @@ static const struct argp_option table[] = {
     OPTION("peers", KEY_PEERS, 0,
            "Also run other implementations that are there, on the same inputs in turns, and "
            "compare their results with ours"),
+    OPTION("fitted", KEY_FITTED, 0,
+           "Also run, in the same rounds, features as a fit makes them, and half of them with half exact keys; plain "
+           "ones stand beside them"),
     OPTION("repeats", KEY_REPEATS, "R", "Rounds (default 30); with --sweep at most so many a shape (default 12)"),
     OPTION("json", KEY_JSON, "FILE", "Write everything as JSON"),
     OPTION("report", KEY_REPORT, "FILE", "Write one self-contained HTML page with plots"),
@@ -116,6 +120,7 @@ static int take(void *arguments, int key, char *text, struct argp_state *state) 
         FLAG(KEY_BIDIRECTIONAL, bidirectional);
         FLAG(KEY_SWEEP, sweep);
         FLAG(KEY_PEERS, peers);
+        FLAG(KEY_FITTED, fitted);
 #undef TEXT
 #undef FLAG
     case KEY_SHAPE:
@@ -146,11 +151,29 @@ static int check(const bench_arguments *a) {
         return cli_error(CLI_USAGE, "bench: exact attention at a sweep's lengths takes hours; give it each --shape");
     if (a->peers && (a->sweep || !attention || a->map != CLFAVOR_MAP_POSITIVE))
         return cli_error(CLI_USAGE, "bench: --peers goes with the attention of positive features and --shape only");
+    if (a->fitted && (a->sweep || !attention || a->map != CLFAVOR_MAP_POSITIVE))
+        return cli_error(CLI_USAGE, "bench: --fitted goes with the attention of positive features and --shape only");
     if (exact && a->map_given)
         return cli_error(CLI_USAGE, "bench: exact attention has no features; leave --map out");
     if (!attention && !exact && (a->causal || a->bidirectional))
         return cli_error(CLI_USAGE, "bench: features are neither causal nor bidirectional; leave these out");
     return CLI_OK;
+}
+
+/* One shape, causal or not: the map, and beside it what --fitted adds. */
+static void list_kind(bench_arguments *a, const bench_shape *shape, bool causal) {
+    bench_work work = {a->operation, a->map, *shape, causal, 0};
+    a->work[a->work_count++] = work;
+    if (!a->fitted)
+        return;
+    work.exact_keys = causal ? 0 : shape->features / 2;
+    if (work.exact_keys && work.exact_keys <= shape->n)
+        a->work[a->work_count++] = work;
+    work.map = CLFAVOR_MAP_EXPONENTIAL;
+    if (work.exact_keys && work.exact_keys <= shape->n)
+        a->work[a->work_count++] = work;
+    work.exact_keys = 0;
+    a->work[a->work_count++] = work;
 }
 
 static int list(bench_arguments *a) {
@@ -159,13 +182,13 @@ static int list(bench_arguments *a) {
     size_t count = a->shape_count ? a->shape_count : 1;
     bool attention = a->operation == CLFAVOR_OP_ATTENTION || a->operation == CLFAVOR_OP_EXACT;
     bool both = attention && a->causal == a->bidirectional;
-    a->work = calloc(2 * count, sizeof *a->work);
+    a->work = calloc(8 * count, sizeof *a->work);
     if (!a->work)
         return cli_error(CLI_FAILED, "host memory is exhausted");
     for (size_t i = 0; i < count; ++i)
         for (int causal = 0; causal < 2; ++causal)
             if (both || causal == a->causal)
-                a->work[a->work_count++] = (bench_work){a->operation, a->map, shapes[i], causal != 0};
+                list_kind(a, &shapes[i], causal != 0);
     return CLI_OK;
 }
 

@@ -15,7 +15,7 @@ typedef struct bench_arguments {
     uint32_t repeats; /* 0: not given */
     const char *json, *report, *device, *kernel_dir;
     clfavor_device_class device_class;
-    bool map_given, causal, bidirectional, sweep, peers;
+    bool map_given, causal, bidirectional, sweep, peers, fitted;
 } bench_arguments;
 
 /* As options_parse; free with bench_arguments_free in any case. */
