@@ -39,6 +39,8 @@ static int work(job *j) {
     if ((status = open_inputs(j)) || (status = session_open(&j->session, o->device, CLFAVOR_CLASS_AUTO)) ||
         (status = report_files_open(&j->svg, 1)))
         return status;
+    for (int i = 0; i < 3; ++i)
+        inputs_note(&j->arrays[i], names[i]);
     for (int i = 0; i < 3 && !status; ++i)
         status = tensor_upload(&j->session, &j->arrays[i], names[i], &j->buffers[i]);
     if (status || (status = advise(&j->advice, &j->session, o, &j->shape, j->arrays, j->buffers)))

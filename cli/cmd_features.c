@@ -102,8 +102,7 @@ static int create_outputs(job *j) {
 static void print_notes(const job *j) {
     const options *o = &j->options;
     projection_notes(&j->projection, o);
-    if (j->x.dtype == NPY_F64)
-        cli_note("x is float64 and is rounded to float32");
+    inputs_note(&j->x, "x");
 }
 
 static int prepare(job *j) {

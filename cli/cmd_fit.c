@@ -14,9 +14,10 @@ typedef struct job {
     outfile out;
 } job;
 
+static const char *const names[] = {"q", "k", "v"};
+
 static int open_inputs(job *j) {
     options *o = &j->options;
-    static const char *const names[] = {"q", "k", "v"};
     const char *paths[] = {o->q, o->k, o->v ? o->v : o->k};
     array_axes axes[3];
     int status = CLI_OK;
@@ -81,6 +82,8 @@ static int work(job *j) {
         status = fitting_open(&j->fitting, o, &j->shape);
     if (!status && !outfile_open(&j->out, o->out, error))
         status = cli_error(CLI_FAILED, "%s", error);
+    for (int i = 0; i < 3 && !status; ++i)
+        inputs_note(&j->arrays[i], names[i]);
     if (!status)
         status = fitting_run(&j->fitting, o, j->arrays);
     if (!status)

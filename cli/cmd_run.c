@@ -77,8 +77,7 @@ static void print_notes(const run *r) {
     projection_notes(&r->projection, &r->options);
     static const char *const names[] = {"q", "k", "v"};
     for (int i = 0; i < 3; ++i)
-        if (r->arrays[i].dtype == NPY_F64)
-            cli_note("%s is float64 and is rounded to float32", names[i]);
+        inputs_note(&r->arrays[i], names[i]);
 }
 
 static int make_buffers(run *r) {

@@ -23,6 +23,11 @@ int inputs_open(npy_array *array, array_axes *axes, const char *name, const char
     return CLI_OK;
 }
 
+void inputs_note(const npy_array *array, const char *name) {
+    if (array->data && array->dtype == NPY_F64)
+        cli_note("%s is float64 and is rounded to float32", name);
+}
+
 int inputs_shape(run_shape *shape, const npy_array arrays[3], const array_axes axes[3], bool causal) {
     const array_axes *q = &axes[0], *k = &axes[1], *v = &axes[2];
     const char *sq = npy_shape_text(arrays[0].rank, arrays[0].shape);

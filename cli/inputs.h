@@ -19,6 +19,8 @@ typedef struct run_shape {
 /* Opens the file of option --name and checks what holds for each by itself: 2 to 4 axes, the last of 1 to 256. Returns
  * CLI_OK or an error that was printed. */
 int inputs_open(npy_array *array, array_axes *axes, const char *name, const char *path);
+/* Says so if the array is there and is rounded to float32. */
+void inputs_note(const npy_array *array, const char *name);
 /* Checks q, k and v against each other. */
 int inputs_shape(run_shape *shape, const npy_array arrays[3], const array_axes axes[3], bool causal);
 

@@ -49,8 +49,7 @@ static int open_inputs(job *j) {
 static void print_notes(const job *j) {
     static const char *const names[] = {"q", "k", "v"};
     for (int i = Q; i <= V; ++i)
-        if (j->arrays[i].data && j->arrays[i].dtype == NPY_F64)
-            cli_note("%s is float64 and is rounded to float32", names[i]);
+        inputs_note(&j->arrays[i], names[i]);
     if (!j->a->v)
         cli_note("no --v: values are random signs, and the output error is the root mean square error of the attention "
                  "weights, relative to theirs");

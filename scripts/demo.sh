@@ -14,45 +14,55 @@ results=$(mktemp)
 notes=$(mktemp)
 trap 'rm -f "$results" "$notes"' EXIT
 
+# run DATA FEATURES [OPTION]: appends the results of all seeds
+run() {
+    for seed in $seeds; do
+        "$root/build/bin/clfavor" run --q "$root/data/$1-q.npy" --k "$root/data/$1-k.npy" --v "$root/data/$1-v.npy" \
+            --features "$2" --seed "$seed" --compare --repeat 3 ${3:+"$3"} >>"$results" 2>"$notes" || {
+            cat "$notes" >&2
+            exit 1
+        }
+    done
+}
+
 first=1
 for data in minilm-layer5 minilm-long; do
     for features in 64 256 1024; do
         : >"$results"
-        for seed in $seeds; do
-            "$root/build/bin/clfavor" run --q "$root/data/$data-q.npy" --k "$root/data/$data-k.npy" \
-                --v "$root/data/$data-v.npy" --features $features --seed "$seed" --compare --repeat 3 \
-                >>"$results" 2>"$notes" || {
-                cat "$notes" >&2
-                exit 1
-            }
-        done
-        awk -v first=$first -v data=$data '
+        run $data $features
+        echo "kind: fitted" >>"$results"
+        run $data $features --fit
+        awk -v first=$first -v data=$data -v m=$features '
+            BEGIN { kind = 0 }
             {
                 colon = index($0, ": ")
                 key = substr($0, 1, colon - 1)
                 value[key] = substr($0, colon + 2)
             }
-            key == "tokens_per_second" && (!time || 1e6 / value[key] < time) { time = 1e6 / value[key] }
-            key == "relative_error.median" { median += value[key]; ++draws }
+            key == "kind" { kind = 1 }
+            key == "tokens_per_second" && (!time[kind] || 1e6 / value[key] < time[kind]) { time[kind] = 1e6 / value[key] }
+            key == "relative_error.median" { median[kind] += value[key]; ++draws[kind] }
             key == "relative_error.per_head" {
                 heads = split(value[key], error, " ")
-                for (i = 1; i <= heads; ++i)
+                for (i = 1; kind && i <= heads; ++i)
                     per_head[i] += error[i]
             }
             END {
                 if (first) {
                     printf "device: %s (%s class)\n\n", value["device"], value["class"]
-                    printf "%-14s %-14s %4s %7s   %s\n", "", "B H n d", "", "us a", "relative error |O - E| / |E|"
-                    printf "%-14s %-14s %4s %7s   %6s %7s  %s\n", "data", "shape", "m", "token*", "median", "mean(V)", "per head"
+                    printf "%-14s %-14s %4s  %-24s  %-15s\n", "", "", "", "relative error", "us a token*"
+                    printf "%-14s %-14s %4s  %-7s %7s %7s   %6s %7s   %s\n", "data", "B H n d", "m", "mean(V)", "plain",
+                        "fitted", "plain", "fitted", "fitted, per head"
                 }
-                printf "%-14s %-14s %4d %7.2f   %6.3f %7.3f ", data, value["shape"], value["features"], time,
-                    median / draws, value["mean_value_error"]
+                printf "%-14s %-14s %4d  %-7.3f %7.3f %7.3f   %6.2f %7.2f  ", data, value["shape"], m,
+                    value["mean_value_error"], median[0] / draws[0], median[1] / draws[1], time[0], time[1]
                 for (i = 1; i <= heads; ++i)
-                    printf " %.2f", per_head[i] / draws
+                    printf " %.2f", per_head[i] / draws[1]
                 print ""
             }' "$results"
         first=0
     done
 done
-printf '\n* of all heads together, best of three draws; errors are means of the draws %s.\n' "$seeds"
-printf 'mean(V): the error of answering every query with the mean of the values. E: exact attention.\n'
+printf '\n* of all heads together, best of three draws. relative error: |O - E| / |E|, E exact attention; medians over heads,\n'
+printf 'means of the draws %s. mean(V): answering every query with the mean of the values. fitted: run --fit, whose m rows\n' "$seeds"
+printf 'are features and keys that are treated exactly; where m exceeds the keys, all are.\n'

@@ -8,10 +8,10 @@
 
 #include "philox.h"
 
-#define ROWS    4u /* of a tile */
+#define ROWS    4u  /* of a tile */
 #define GROUP   16u /* queries at once, a multiple of ROWS: tokens come from memory once for all */
 #define COLUMNS 4u
-#define BLOCK   32u /* tokens whose rows stay in the cache while all columns are summed */
+#define BLOCK   32u         /* tokens whose rows stay in the cache while all columns are summed */
 #define PURPOSE 0x66697453u /* "fitS": other counters than projections use */
 
 clfavor_status clfavor_moments_create(clfavor_moments *m, size_t d) {
@@ -83,7 +83,8 @@ static void tile(double c[ROWS][COLUMNS], const float *a, size_t lda, const doub
     memcpy(c, sum, sizeof sum);
 }
 
-/* Everything that one (batch, K/V head) needs. Rows are padded to GROUP, tokens and columns to COLUMNS; padding is 0. */
+/* Everything that one (batch, K/V head) needs. Rows are padded to GROUP, tokens and columns to COLUMNS; padding is 0.
+ */
 typedef struct work {
     size_t nq, nk, d, dv;        /* sampled queries and keys */
     size_t rows, tokens, dp, vp; /* the same, padded */
@@ -215,17 +216,18 @@ static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
     float *p = w->p + first * w->tokens;
     against_tokens(w, w->logits, w->q + first * w->d, w->k_panels, w->d);
     for (size_t t = 0; t < GROUP && first + t < w->nq; ++t) {
-        double *logit = w->logits + t * w->tokens, top = -INFINITY, sum = 0.0, squares = 0.0;
+        double *logit = w->logits + t * w->tokens, top = -INFINITY, sum = 0.0, product = 0.0;
         for (size_t j = 0; j < w->nk; ++j)
             top = logit[j] > top ? logit[j] : top;
         for (size_t j = 0; j < w->nk; ++j) {
-            logit[j] = exp(scale * (logit[j] - top));
-            sum += logit[j];
-            squares += logit[j] * logit[j];
+            double z = scale * (logit[j] - top), e = exp(z);
+            logit[j] = e;
+            sum += e;
+            product += e > 0.0 ? e * z : 0.0;
         }
         for (size_t j = 0; j < w->nk; ++j)
             p[t * w->tokens + j] = (float)(logit[j] / sum);
-        m->inverse += sum / squares * sum;
+        m->keys += sum * exp(-product / sum); /* exp of -sum_j p_j ln p_j */
         m->rows += 1.0;
     }
 }

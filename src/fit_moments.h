@@ -13,7 +13,7 @@ typedef struct clfavor_moments {
     double weight;           /* sum P */
     double *x0, *y0, *x, *y; /* [d] */
     double *xx, *yy, *xy;    /* [d, d]; xy[i, l] = sum P x_i y_l */
-    double inverse, rows;    /* sum over queries of 1 / sum_j p_ij^2, and their number */
+    double keys, rows;       /* sum over queries of exp(entropy of p_i), and their number */
 } clfavor_moments;
 
 /* Where the tokens of one (batch, K/V head) are. */

@@ -144,7 +144,7 @@ static void solve(const solver *s, const clfavor_moments *m, clfavor_fit_method 
     double values[CLFAVOR_MAX_DIM];
     double x[CLFAVOR_MAX_DIM], y[CLFAVOR_MAX_DIM]; /* the centres less x0 and y0 */
     out->mean_s_plain = (trace(m->xx, d) + trace(m->yy, d) + 2.0 * trace(m->xy, d)) / m->weight;
-    out->effective_keys = m->inverse / m->rows;
+    out->effective_keys = m->keys / m->rows;
     for (size_t l = 0; l < d; ++l) {
         double mean = (m->x[l] + m->y[l]) / m->weight, origin = m->x0[l] + m->y0[l];
         out->mean_s_plain += origin * (2.0 * mean + origin);

@@ -289,7 +289,7 @@ typedef struct clfavor_fit_info {
                                        clfavor_attention_args.exact_keys takes; NULL for T = 0. Owned by the fit, as the others */
     const double *mean_s_plain;   /**< [sets] weighted mean of |x + y|^2: e^s - 1 is FAVOR+'s relative variance */
     const double *mean_s;         /**< [sets] the same after centres and balancing */
-    const double *effective_keys; /**< [sets] mean over queries of 1 / sum_j p_ij^2, the number of keys that count */
+    const double *effective_keys; /**< [sets] mean over queries of exp(-sum_j p_ij ln p_ij): how many keys count */
 } clfavor_fit_info;
 CLFAVOR_API clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info);
 
