@@ -20,6 +20,7 @@ static const struct {
 } lines[ADVISE_LINES] = {
     {"plain", false, false, CLFAVOR_FIT_PLAIN},
     {"fitted", true, true, CLFAVOR_FIT_ATTENTION},
+    {"fitted, values corrected (biased)", true, true, CLFAVOR_FIT_ATTENTION},
     {"plain with exact keys", false, true, CLFAVOR_FIT_PLAIN},
     {"fitted, no exact keys", true, false, CLFAVOR_FIT_ATTENTION},
     {"key shift", true, false, CLFAVOR_FIT_SHIFT},
@@ -28,7 +29,8 @@ static const struct {
     {"full balancing (ADERF)", true, false, CLFAVOR_FIT_FULL},
     {"SDERF", true, false, CLFAVOR_FIT_SDERF},
 };
-#define ALL_LINES 9u
+#define ALL_LINES   10u
+#define USUAL_LINES 3u
 
 /* The best of some warm runs. */
 static int time_attention(const session *s, const clfavor_plan_desc *desc, const clfavor_attention_args *args,
@@ -129,12 +131,13 @@ static int predict_step(advice *a, predictor *p, const options *user, size_t lin
     o.features = a->features[step];
     o.fit = lines[line].fit;
     o.fit_method = lines[line].method;
+    o.correct = line == CORRECTED;
     o.exact_keys_given = !lines[line].exact_keys || !o.fit;
     o.exact_keys = lines[line].exact_keys ? fitting_exact_keys(o.features, a->shape->n_k) : 0;
     if (o.fit && lines[line].method != CLFAVOR_FIT_ATTENTION)
         o.projection = CLFAVOR_PROJECTION_ORTHOGONAL, o.projection_given = true; /* as published */
     predicted found = {.errors = errors};
-    if (line == 1) {
+    if (line == FITTED) {
         found.errors = a->errors + step * heads;
         found.mean_s_plain = a->mean_s_plain;
         found.mean_s = a->mean_s;
@@ -142,7 +145,7 @@ static int predict_step(advice *a, predictor *p, const options *user, size_t lin
     }
     int status = predict_error(p, &o, a->draws, &found);
     p->quiet |= o.fit;
-    if (line == 1) {
+    if (line == FITTED) {
         a->exact[step] = found.exact;
         a->fit_seconds = fmax(a->fit_seconds, found.fit_seconds);
     }
@@ -154,7 +157,7 @@ int advise(advice *a, const session *s, const options *o, const run_shape *shape
            const cl_mem buffers[3]) {
     size_t heads = (size_t)(shape->batch * shape->heads), sets = (size_t)shape->heads_kv;
     *a = (advice){.shape = shape,
-                  .line_count = o->methods ? ALL_LINES : 2,
+                  .line_count = o->methods ? ALL_LINES : USUAL_LINES,
                   .target = o->target_error != 0 ? o->target_error : 0.1,
                   .draws = o->repeat ? o->repeat : PREDICT_DRAWS};
     for (uint32_t m = 64; a->steps < ADVISE_STEPS && m / 2 < shape->n_k; m *= 2)
@@ -188,7 +191,7 @@ int advise(advice *a, const session *s, const options *o, const run_shape *shape
         a->lines[line].name = lines[line].name;
         for (size_t step = 0; step < a->steps && !status; ++step) {
             status = predict_step(a, &p, o, line, step, scratch);
-            if (!status && line == 1)
+            if (!status && line == FITTED)
                 status = time_fitted(a, &p, step);
             progress_add(&bar, 1);
         }

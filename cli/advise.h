@@ -7,8 +7,9 @@
 
 #include "predict.h"
 
-#define ADVISE_STEPS 7u  /* M = 64, 128, .. 4096 */
-#define ADVISE_LINES 10u /* estimators at most */
+#define ADVISE_STEPS 7u            /* M = 64, 128, .. 4096 */
+#define ADVISE_LINES 10u           /* estimators at most */
+enum { PLAIN, FITTED, CORRECTED }; /* those that are always there */
 
 typedef struct advise_line {
     const char *name;
@@ -20,7 +21,7 @@ typedef struct advice {
     const char *device, *device_class;
     uint32_t features[ADVISE_STEPS], exact[ADVISE_STEPS]; /* M and T */
     size_t steps, line_count;
-    advise_line lines[ADVISE_LINES];           /* plain, fitted, and the others */
+    advise_line lines[ADVISE_LINES];
     double *errors;                            /* [steps][B H] of the fitted one */
     double *mean_s_plain, *mean_s, *effective; /* [H_kv] */
     double seconds[ADVISE_STEPS];              /* of the fitted one for all tokens */

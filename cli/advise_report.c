@@ -6,8 +6,6 @@
 #include "plot_svg.h"
 #include "report.h"
 
-enum { PLAIN, FITTED };
-
 /* The first step at which a line's error is at most the target; steps if none is. */
 static size_t first_good(const advice *a, size_t line) {
     size_t step = 0;
@@ -125,18 +123,18 @@ void advice_print(const advice *a) {
             printf("  %-8.3g", a->errors[step * heads + head]);
         printf("\n");
     }
-    printf("\nMedian over heads (answering mean(V): %.3g)\n%-28s", a->mean_value_error, "");
+    printf("\nMedian over heads (answering mean(V): %.3g)\n%-34s", a->mean_value_error, "");
     for (size_t step = 0; step < a->steps; ++step)
         printf("  M = %-4u", a->features[step]);
     for (size_t line = 0; line < a->line_count; ++line) {
-        printf("\n%-28s", a->lines[line].name);
+        printf("\n%-34s", a->lines[line].name);
         for (size_t step = 0; step < a->steps; ++step)
             printf("  %-8.3g", a->lines[line].median[step]);
     }
-    printf("\n%-28s", "exact keys of the fitted one");
+    printf("\n%-34s", "exact keys of the fitted one");
     for (size_t step = 0; step < a->steps; ++step)
         printf("  %-8u", a->exact[step]);
-    printf("\n%-28s", "seconds of the fitted one");
+    printf("\n%-34s", "seconds of the fitted one");
     for (size_t step = 0; step < a->steps; ++step)
         printf("  %-8.3g", a->seconds[step]);
     printf("\nexact attention: about %.3g s; the fit, once: %.3g s\n", a->exact_seconds, a->fit_seconds);

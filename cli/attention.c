@@ -81,6 +81,7 @@ static clfavor_status enqueue_part(const attention *a, uint64_t batch, uint64_t 
     part.o = moved(whole->o, batch, head * group, row);
     part.lse = moved(whole->lse, batch, head * group, row);
     part.sign = moved(whole->sign, batch, head * group, row);
+    part.corrections = moved(whole->corrections, batch, head, 0);
     part.exact_keys = moved(whole->exact_keys, batch, head, 0); /* heads are cut where the states are the K/V heads */
     part.query_start = whole->query_start + row * whole->query_step; /* query_step is 0 unless exact and causal */
     *rows = part.batch * part.heads * part.n;

@@ -26,7 +26,7 @@ typedef struct run {
     clfavor_estimator *estimator;
     clfavor_weights *weights;
     cl_mem buffers[6]; /* q, k, v, o, lse, sign */
-    cl_mem exact_keys;
+    cl_mem exact_keys, corrections;
     attention attention;
     comparison comparison;
     double seconds, wall_seconds, predicted_error;
@@ -142,6 +142,8 @@ static int prepare(run *r) {
     clfavor_estimator_get_info(r->estimator, &info);
     if (!status)
         status = fitting_buffer(&r->fitting, s, info.sets, &r->exact_keys);
+    if (!status)
+        status = fitting_corrections(&r->fitting, o, r->arrays, r->estimator, s, &r->corrections);
     if (status)
         return status;
     clfavor_plan_desc desc = {.struct_size = sizeof desc,
@@ -153,11 +155,15 @@ static int prepare(run *r) {
                               .causal = o->causal,
                               .chunk = o->chunk,
                               .pieces = o->pieces,
-                              .exact_keys = r->fitting.exact};
+                              .exact_keys = r->fitting.exact,
+                              .corrections = r->corrections != NULL};
     clfavor_attention_args args = make_args(r);
     uint64_t states = info.sets > r->shape.heads_kv ? info.sets : r->shape.heads_kv;
     if (r->exact_keys)
         args.exact_keys = clfavor_tensor_dense(r->exact_keys, states, r->fitting.exact, 1);
+    if (r->corrections)
+        args.corrections =
+            clfavor_tensor_dense(r->corrections, states, info.features + (uint64_t)r->fitting.exact, r->shape.dv);
     return attention_create(&r->attention, s, &desc, &args, info.sets);
 }
 
@@ -281,6 +287,7 @@ static json_t *report(const run *r) {
                                         : o->estimator     ? fitting_methods[r->fitting.file.method]
                                                            : fitting_methods[o->fit_method]));
         json_object_set_new(object, "exact_keys", json_integer(r->fitting.exact));
+        json_object_set_new(object, "corrected_values", json_boolean(o->correct));
         json_object_set_new(object, "fit_seconds", report_number(r->fitting.seconds));
     }
     if (o->target_error != 0)
@@ -334,6 +341,8 @@ static void release(run *r) {
     attention_destroy(&r->attention);
     if (r->exact_keys)
         clReleaseMemObject(r->exact_keys);
+    if (r->corrections)
+        clReleaseMemObject(r->corrections);
     for (int i = 0; i < 6; ++i)
         if (r->buffers[i])
             clReleaseMemObject(r->buffers[i]);

@@ -129,7 +129,7 @@ int comparison_open(comparison *c, const session *s, const clfavor_attention_arg
     clfavor_attention_args own = comparison_rows(c, args);
     own.weights = NULL;
     own.workspace = NULL;
-    own.exact_keys.buffer = NULL;
+    own.exact_keys.buffer = own.corrections.buffer = NULL;
     own.o = clfavor_tensor_dense(c->exact, shape->heads, c->rows, shape->dv);
     own.scale = scale;
     own.query_step = causal ? step : 0;

@@ -61,7 +61,7 @@ static int settle_exact(fitting *f, options *o, const run_shape *shape) {
 
 int fitting_open(fitting *f, options *o, const run_shape *shape) {
     *f = (fitting){.shape = shape, .sderf.struct_size = sizeof f->sderf, .info.struct_size = sizeof f->info};
-    f->active = o->fit || o->estimator || o->exact_keys;
+    f->active = o->fit || o->estimator || o->exact_keys || o->correct;
     f->fitted = o->fit || o->estimator;
     char error[NPY_ERROR];
     if (!f->active)
@@ -111,34 +111,43 @@ static int take_floats(fitting *f, int which, const npy_array *array) {
     return CLI_OK;
 }
 
-static int fit(fitting *f, const options *o, const npy_array arrays[3]) {
-    const run_shape *s = f->shape;
+static int take_all(fitting *f, const npy_array arrays[3]) {
     int status = CLI_OK;
     for (int i = 0; i < 3 && !status; ++i)
         if (arrays[i].count)
             status = take_floats(f, i, &arrays[i]);
+    return status;
+}
+
+static clfavor_fit_desc describe(fitting *f, const options *o) {
+    const run_shape *s = f->shape;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return (clfavor_fit_desc){.struct_size = sizeof(clfavor_fit_desc),
+                              .method = o->fit ? o->fit_method : CLFAVOR_FIT_PLAIN,
+                              .dim = s->d,
+                              .value_dim = s->dv,
+                              .batch = s->batch,
+                              .heads = s->heads,
+                              .heads_kv = s->heads_kv,
+                              .n = s->n,
+                              .n_k = s->n_k,
+                              .scale = o->scale,
+                              .q = f->tokens[0],
+                              .k = f->tokens[1],
+                              .v = f->tokens[2],
+                              .exact_keys = f->exact,
+                              .sample_queries = o->sample,
+                              .threads = processors > 0 && processors < 1024 ? (uint32_t)processors : 1,
+                              .seed = o->seed,
+                              .log = on_log,
+                              .log_user = f};
+}
+
+static int fit(fitting *f, const options *o, const npy_array arrays[3]) {
+    int status = take_all(f, arrays);
     if (status)
         return status;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    clfavor_fit_desc desc = {.struct_size = sizeof desc,
-                             .method = o->fit ? o->fit_method : CLFAVOR_FIT_PLAIN,
-                             .dim = s->d,
-                             .value_dim = s->dv,
-                             .batch = s->batch,
-                             .heads = s->heads,
-                             .heads_kv = s->heads_kv,
-                             .n = s->n,
-                             .n_k = s->n_k,
-                             .scale = o->scale,
-                             .q = f->tokens[0],
-                             .k = f->tokens[1],
-                             .v = f->tokens[2],
-                             .exact_keys = f->exact,
-                             .sample_queries = o->sample,
-                             .threads = processors > 0 && processors < 1024 ? (uint32_t)processors : 1,
-                             .seed = o->seed,
-                             .log = on_log,
-                             .log_user = f};
+    clfavor_fit_desc desc = describe(f, o);
     double start = progress_now();
     clfavor_fit_destroy(f->fit);
     clfavor_status made = clfavor_fit_create(&f->fit, &desc);
@@ -157,20 +166,64 @@ int fitting_run(fitting *f, const options *o, const npy_array arrays[3]) {
     return o->fit || f->exact ? fit(f, o, arrays) : CLI_OK;
 }
 
-int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out) {
+/* The exact keys of every state head, of which a K/V head has more than one where the weights have a set for each head.
+ */
+static uint32_t *state_keys(const fitting *f, uint64_t states) {
     const run_shape *shape = f->shape;
-    uint64_t states = sets > shape->heads_kv ? sets : shape->heads_kv, copies = states / shape->heads_kv;
+    size_t rows = (size_t)(shape->batch * states), copies = (size_t)(states / shape->heads_kv);
+    uint32_t *keys = malloc(rows * f->exact * sizeof *keys);
+    for (size_t i = 0; keys && i < rows; ++i)
+        memcpy(keys + i * f->exact, f->info.keys + i / copies * f->exact, f->exact * sizeof *keys);
+    return keys;
+}
+
+static uint64_t states_of(const fitting *f, uint32_t sets) {
+    return sets > f->shape->heads_kv ? sets : f->shape->heads_kv;
+}
+
+int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out) {
+    uint64_t states = states_of(f, sets);
     *out = NULL;
     if (!f->exact)
         return CLI_OK;
-    size_t rows = (size_t)(shape->batch * states), bytes = rows * f->exact * sizeof(uint32_t);
-    uint32_t *keys = malloc(bytes);
+    uint32_t *keys = state_keys(f, states);
     if (!keys)
         return cli_error(CLI_FAILED, "host memory is exhausted");
-    for (size_t i = 0; i < rows; ++i)
-        memcpy(keys + i * f->exact, f->info.keys + i / copies * f->exact, f->exact * sizeof *keys);
-    int status = session_buffer(s, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, keys, "the exact keys", out);
+    int status = session_buffer(s, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
+                                f->shape->batch * states * f->exact * sizeof *keys, keys, "the exact keys", out);
     free(keys);
+    return status;
+}
+
+int fitting_corrections(fitting *f, const options *o, const npy_array arrays[3], const clfavor_estimator *estimator,
+                        const session *s, cl_mem *out) {
+    clfavor_estimator_info info = {.struct_size = sizeof info};
+    *out = NULL;
+    if (!o->correct)
+        return CLI_OK;
+    int status = take_all(f, arrays);
+    if (status)
+        return status;
+    clfavor_estimator_get_info(estimator, &info);
+    uint64_t states = states_of(f, info.sets),
+             count = f->shape->batch * states * (info.features + f->exact) * f->shape->dv;
+    clfavor_fit_desc desc = describe(f, o);
+    uint32_t *keys = f->exact ? state_keys(f, states) : NULL;
+    float *corrections = malloc((size_t)count * sizeof *corrections);
+    double start = progress_now();
+    clfavor_status made = CLFAVOR_OUT_OF_MEMORY;
+    if (corrections && (keys || !f->exact))
+        made = clfavor_fit_values(&desc, estimator, keys, corrections);
+    f->seconds += progress_now() - start;
+    if (made)
+        status = cli_error(made == CLFAVOR_OUT_OF_MEMORY ? CLI_FAILED : CLI_USAGE,
+                           "correcting the values failed: %s (%s%s%s)", clfavor_status_message(made),
+                           clfavor_status_name(made), f->log[0] ? ": " : "", f->log);
+    else
+        status = session_buffer(s, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, count * sizeof *corrections, corrections,
+                                "the corrections", out);
+    free(keys);
+    free(corrections);
     return status;
 }
 

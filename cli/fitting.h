@@ -34,6 +34,9 @@ int fitting_open(fitting *f, options *o, const run_shape *shape);
 int fitting_run(fitting *f, const options *o, const npy_array arrays[3]);
 void fitting_close(fitting *f);
 
+/* --correct-values: the corrections on the device, [B, S, F + T, dv]; NULL where they were not asked for. */
+int fitting_corrections(fitting *f, const options *o, const npy_array arrays[3], const clfavor_estimator *estimator,
+                        const session *s, cl_mem *out);
 /* The exact keys on the device, as the attention of weights with `sets` parameter sets takes them; NULL without any. */
 int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out);
 /* Draws or reads W, and makes the estimator that was asked for. */

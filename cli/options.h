@@ -32,7 +32,7 @@ typedef struct options {
     clfavor_fit_method fit_method;
     double target_error; /* 0: not given */
     bool map_given, projection_given, seed_given, projection_per_head;
-    bool fit, exact_keys_given, allow_leak, methods;
+    bool fit, exact_keys_given, allow_leak, methods, correct;
     bool causal, exact, compare, json;
 } options;
 

@@ -30,12 +30,12 @@ int predictor_open(predictor *p, const session *s, const run_shape *shape, const
 }
 
 /* One draw: adds its errors. */
-static int add_draw(predictor *p, const options *o, const fitting *f, projection_source *source, double *errors) {
+static int add_draw(predictor *p, const options *o, fitting *f, projection_source *source, double *errors) {
     comparison *c = &p->comparison;
     const session *s = c->session;
     clfavor_estimator *estimator = NULL;
     clfavor_weights *weights = NULL;
-    cl_mem keys = NULL;
+    cl_mem keys = NULL, corrections = NULL;
     attention a = {0};
     double seconds, wall;
     int status = fitting_estimator(f, source, o, s, &estimator);
@@ -46,19 +46,25 @@ static int add_draw(predictor *p, const options *o, const fitting *f, projection
     clfavor_estimator_get_info(estimator, &info);
     if (!status)
         status = fitting_buffer(f, s, info.sets, &keys);
+    if (!status)
+        status = fitting_corrections(f, o, p->arrays, estimator, s, &corrections);
     if (!status) {
         clfavor_plan_desc desc = {.struct_size = sizeof desc,
                                   .map = o->map,
                                   .features = info.rows,
                                   .dim = p->shape->d,
                                   .value_dim = p->shape->dv,
-                                  .exact_keys = f->exact};
+                                  .exact_keys = f->exact,
+                                  .corrections = corrections != NULL};
         clfavor_attention_args args = comparison_rows(c, &p->args);
         args.weights = weights;
         args.o = clfavor_tensor_dense(p->o, p->shape->heads, c->rows, p->shape->dv);
         uint64_t states = info.sets > p->shape->heads_kv ? info.sets : p->shape->heads_kv;
         if (keys)
             args.exact_keys = clfavor_tensor_dense(keys, states, f->exact, 1);
+        if (corrections)
+            args.corrections =
+                clfavor_tensor_dense(corrections, states, info.features + (uint64_t)f->exact, p->shape->dv);
         if (!(status = attention_create(&a, s, &desc, &args, info.sets)))
             status = attention_run(&a, "predicting the error", &seconds, &wall);
     }
@@ -69,6 +75,8 @@ static int add_draw(predictor *p, const options *o, const fitting *f, projection
     attention_destroy(&a);
     if (keys)
         clReleaseMemObject(keys);
+    if (corrections)
+        clReleaseMemObject(corrections);
     clfavor_weights_destroy(weights);
     clfavor_estimator_destroy(estimator);
     return status;

@@ -3,6 +3,7 @@
  *   favor_keys     bidirectional: (piece, slot) adds its key range to its own state
  *   favor_merge    bidirectional: (slot) folds the pieces' states in order into the first
  *   favor_exact    bidirectional: (panel, slot) makes the rows of the keys that are treated exactly
+ *   favor_correct  bidirectional: (panel, slot) corrects the mean values of the state's rows and of those
  *   favor_queries  bidirectional: (tokens, slot) outputs against the merged state, and those rows
  *   favor_causal   (piece, slot) walks the chunks, outputs and state together; a piece is a part of the features
  *   favor_combine  causal: (tokens, slot) adds the pieces' outputs after rescaling
@@ -10,6 +11,9 @@
  * A slot is a (batch, state head), or a share of its query heads (types.h). See cpu_chunk.clh for one chunk. */
 #ifndef CAUSAL
 #define CAUSAL 2 /* both, so that the file compiles alone */
+#endif
+#ifndef CORRECT
+#define CORRECT 0 /* 1: the mean values of rows are corrected */
 #endif
 #include "cpu_chunk.clh"
 
@@ -109,6 +113,32 @@ __kernel void favor_exact(__global const float *k, clfavor_view at_k, __global c
                 rows.state.s[(p * (ulong)rows.state.features + t) * PANEL + l] =
                     valid && p * PANEL + l < sizes.value_dim ? value[p * PANEL + l] : 0.0f;
     }
+}
+#endif
+
+#if CORRECT
+/* S_r += n_r B_r, for the features and then for the exact keys; B is [batch, state head, F + T, value columns]. */
+__kernel void favor_correct(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
+                            __global const float *corrections, clfavor_view at_corrections) {
+    const uint local_slot = get_global_id(1), panels = (sizes.rows + PANEL - 1) / PANEL;
+    const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
+    uint panel = get_global_id(0), rows = sizes.rows;
+    state_view state =
+        state_at(workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride, sizes.rows);
+    corrections += at_corrections.offset + slot.batch * at_corrections.batch + slot.state_head * at_corrections.head;
+#if EXACT
+    if (panel >= panels) {
+        state = exact_rows_at(workspace + exact.rows + local_slot * exact.stride, sizes.exact).state;
+        corrections += sizes.features * at_corrections.token;
+        panel -= panels;
+        rows = sizes.exact;
+    }
+#endif
+    for (uint f = panel * PANEL; f < min((panel + 1) * PANEL, rows); ++f)
+        for (uint column = 0; column < sizes.value_dim; ++column) {
+            __global float *s = state.s + (column / PANEL * (ulong)state.features + f) * PANEL + column % PANEL;
+            *s = MAD(state.n[f], corrections[f * at_corrections.token + column], *s);
+        }
 }
 #endif
 

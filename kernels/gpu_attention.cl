@@ -22,6 +22,10 @@
 #define EXACT 0 /* 1: some keys are treated exactly; for queries they follow the features */
 #endif
 
+#ifndef CORRECT
+#define CORRECT 0 /* 1: the mean values of rows are corrected */
+#endif
+
 #define BLOCK 64 /* terms that are added plainly; sums of blocks are compensated */
 
 #define FEATURES       (VALUES * sizes.rows)
@@ -346,7 +350,8 @@ __kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, cl
  * values. `v` is at the head's first token. */
 static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
                             __global const float *v, ulong v_token, uint slot, uint i, uint column,
-                            __global const uint *exact_keys, clfavor_view at_exact) {
+                            __global const uint *exact_keys, clfavor_view at_exact, __global const float *corrections,
+                            clfavor_view at_corrections) {
     const ulong row = (ulong)slot * wave.capacity + i;
     const uint chunk = wave.causal ? i / wave.chunk : 0, first = chunk * wave.chunk;
     const uint count = wave.causal ? i - first + 1 : 0;
@@ -377,6 +382,18 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
         sum = add(sum, w * (column < wave.columns ? v[index * v_token + column] : 1.0f));
     }
 #endif
+#if CORRECT /* sum_r w_r n_r B_r, besides sum_r w_r S_r */
+    if (column < wave.columns) {
+        const ulong state_head = wave.state + slot / wave.heads;
+        corrections += at_corrections.offset + state_head / sizes.state_heads * at_corrections.batch +
+                       state_head % sizes.state_heads * at_corrections.head + wave.column + column;
+        state += wave.columns - column; /* n */
+        for (uint f = 0; f < QUERY_FEATURES; ++f) {
+            const float n = f < FEATURES ? state[(ulong)f * ALL_COLUMNS] : 1.0f; /* weight is 0 where n is not 1 */
+            sum = add(sum, weight[f] * n * corrections[f * at_corrections.token]);
+        }
+    }
+#endif
     return total(sum);
 }
 
@@ -388,7 +405,8 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
-    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, exact_keys, at_exact);
+    const float sum =
+        row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, exact_keys, at_exact, workspace, at_exact);
     workspace[wave.denominators + row] = sum;
     if (lse) {
         const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
@@ -403,13 +421,14 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
 /* [column + columns * row, slot] */
 __kernel void outputs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
                       clfavor_view v_view, __global float *o, clfavor_view o_view, __global const uint *exact_keys,
-                      clfavor_view at_exact) {
+                      clfavor_view at_exact, __global const float *corrections, clfavor_view at_corrections) {
     const uint index = get_global_id(0), column = index % wave.columns, i = index / wave.columns,
                slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.column;
-    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, exact_keys, at_exact);
+    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, exact_keys, at_exact,
+                              corrections, at_corrections);
     const float denominator = workspace[wave.denominators + (ulong)slot * wave.capacity + i];
     o[slot_place(o_view, sizes, wave, slot) + (wave.token + i) * o_view.token + wave.column + column] =
         denominator == 0.0f ? 0.0f : sum / denominator;

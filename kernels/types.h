@@ -34,6 +34,8 @@ typedef struct clfavor_sizes {
     uint rows;               /* projection rows without padding */
     uint value_dim;          /* columns of V in this call */
     uint exact;              /* T: keys a state head that are treated exactly */
+    uint features;           /* F */
+    uint reserved;
 } clfavor_sizes;
 
 /* Keys that are treated exactly: for a query each is one more row after the features, with the key as its weights, n =

@@ -1,12 +1,13 @@
 /* Linear attention on the cpu class: work-groups of one, each with a chunk's whole work (kernels/cpu_attention.cl).
  *
- * Bidirectional: keys (pieces x slots) -> merge -> rows of exact keys -> queries (tokens x slots). Causal: favor_causal
+ * Bidirectional: keys (pieces x slots) -> merge -> rows of exact keys -> corrections -> queries (tokens x
+ * slots). Causal: favor_causal
  * (pieces x slots), and favor_combine where the features are split. A slot is a (batch, state head), or a share of its
  * query heads. Slots go in groups that fit the workspace, tokens in waves, value columns in blocks where one state
  * would not fit. */
 #include "plan.h"
 
-enum { KEYS, MERGE, QUERIES, EXACT, CAUSAL = 0, COMBINE };
+enum { KEYS, MERGE, QUERIES, EXACT, CORRECT, CAUSAL = 0, COMBINE };
 
 /* plan->numbers */
 enum {
@@ -131,11 +132,16 @@ static clfavor_status prepare(clfavor_plan *plan) {
     clfavor_plan_options(plan, &options);
     clfavor_option(&options, "CHUNK", plan->chunk);
     clfavor_option(&options, "CAUSAL", plan->desc.causal); /* compiles only what is needed */
-    static const char *const bidirectional[] = {"favor_keys", "favor_merge", "favor_queries", "favor_exact"};
+    static const char *const bidirectional[] = {"favor_keys", "favor_merge", "favor_queries"};
+    static const char *const exact[] = {"favor_exact"}, *const correct[] = {"favor_correct"};
+    if (plan->desc.exact_keys && (status = clfavor_plan_kernels(plan, "cpu_attention.cl", &options, EXACT, exact, 1)))
+        return status;
+    if (plan->desc.corrections &&
+        (status = clfavor_plan_kernels(plan, "cpu_attention.cl", &options, CORRECT, correct, 1)))
+        return status;
     static const char *const causal[] = {"favor_causal", "favor_combine"};
     return plan->desc.causal ? clfavor_plan_kernels(plan, "cpu_attention.cl", &options, CAUSAL, causal, 2)
-                             : clfavor_plan_kernels(plan, "cpu_attention.cl", &options, KEYS, bidirectional,
-                                                    plan->desc.exact_keys ? 4 : 3);
+                             : clfavor_plan_kernels(plan, "cpu_attention.cl", &options, KEYS, bidirectional, 3);
 }
 
 static const size_t one[3] = {1, 1, 1};
@@ -172,6 +178,14 @@ static clfavor_status launch_merge(clfavor_plan *plan, const clfavor_call *call,
     const clfavor_arg args[] = {ARGS_WAVE(call, wave)};
     const size_t global[3] = {clfavor_padded_rows(plan->context, plan->rows) / plan->context->panel, slots, 1};
     return CLFAVOR_LAUNCH(plan, chain, plan->kernels[MERGE], args, global, one);
+}
+
+static clfavor_status launch_correct(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain,
+                                     clfavor_wave wave, size_t slots) {
+    const clfavor_arg args[] = {ARGS_WAVE(call, wave), CLFAVOR_ARG(call->exact), ARGS_OPERAND(call->corrections)};
+    uint32_t panel = plan->context->panel, exact = clfavor_padded_rows(plan->context, call->sizes.exact);
+    const size_t global[3] = {(clfavor_padded_rows(plan->context, plan->rows) + exact) / panel, slots, 1};
+    return CLFAVOR_LAUNCH(plan, chain, plan->kernels[CORRECT], args, global, one);
 }
 
 /* favor_queries and favor_combine take the same arguments. */
@@ -213,6 +227,8 @@ static clfavor_status bidirectional(clfavor_plan *plan, const clfavor_call *call
         status = launch_merge(plan, call, chain, wave, slots);
     if (!status && call->sizes.exact)
         status = launch_exact(plan, call, chain, wave, slots);
+    if (!status && plan->desc.corrections)
+        status = launch_correct(plan, call, chain, wave, slots);
     uint64_t fair = clfavor_ceil_div(slots * clfavor_ceil_div(call->sizes.n, plan->chunk),
                                      QUERY_GROUPS * (uint64_t)plan->context->compute_units);
     wave.tokens_a_group = (uint32_t)clfavor_min(fair, GROUP_CHUNKS) * plan->chunk;
@@ -264,6 +280,7 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *user_call,
         }
         call.v.view.offset += block;
         call.o.view.offset += block;
+        call.corrections.view.offset += block;
         call.lse.buffer = call.sign.buffer = NULL; /* written with the first block */
     }
     return status;

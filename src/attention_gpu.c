@@ -227,7 +227,9 @@ static clfavor_status launch_queries(gpu_work *work, uint64_t heads) {
                                        CLFAVOR_ARG(call->v.view),
                                        CLFAVOR_ARG(call->o.buffer),
                                        CLFAVOR_ARG(call->o.view),
-                                       EXACT_ARGS};
+                                       EXACT_ARGS,
+                                       CLFAVOR_ARG(call->corrections.buffer),
+                                       CLFAVOR_ARG(call->corrections.view)};
     uint64_t features = work->plan->features + call->sizes.exact, rows = wave->tokens, group = call->sizes.group;
     for (uint64_t head = 0; head < group; head += heads) {
         wave->head = (uint32_t)head;

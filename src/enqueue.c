@@ -118,7 +118,8 @@ static clfavor_status check_attention(const clfavor_plan *plan, clfavor_attentio
                                      .sets = sets,
                                      .rows = plan->rows,
                                      .value_dim = plan->desc.value_dim,
-                                     .exact = plan->desc.exact_keys},
+                                     .exact = plan->desc.exact_keys,
+                                     .features = plan->features},
                            .batch = args->batch,
                            .weights = args->weights,
                            .scale = args->scale,
@@ -142,13 +143,18 @@ static clfavor_status check_attention(const clfavor_plan *plan, clfavor_attentio
                                       .log2_norm = args->weights->log2_norm};
     } else if (args->exact_keys.buffer)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the plan was made without exact_keys");
+    if (plan->desc.corrections) {
+        uint64_t rows = (uint64_t)plan->features + plan->desc.exact_keys;
+        OPERAND(corrections, "corrections", state_heads, rows, dv, false, false);
+    } else if (args->corrections.buffer)
+        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "the plan was made without corrections");
 #undef OPERAND
     if ((status = check_workspace(plan, args->workspace, args->workspace_offset, &call->workspace)))
         return status;
-    const clfavor_operand *operands[] = {&call->o, &call->lse, &call->sign, &call->workspace,
-                                         &call->q, &call->k,   &call->v,    &call->exact_keys};
-    const char *const names[] = {"o", "lse", "sign", "workspace", "q", "k", "v", "exact_keys"};
-    return clfavor_overlap_check(context, operands, names, 4, 8);
+    const clfavor_operand *operands[] = {&call->o, &call->lse, &call->sign,       &call->workspace,  &call->q,
+                                         &call->k, &call->v,   &call->exact_keys, &call->corrections};
+    const char *const names[] = {"o", "lse", "sign", "workspace", "q", "k", "v", "exact_keys", "corrections"};
+    return clfavor_overlap_check(context, operands, names, 4, 9);
 }
 
 clfavor_status clfavor_enqueue_attention(clfavor_plan *plan, const clfavor_attention_args *user_args,

@@ -6,12 +6,12 @@
 #include <threads.h>
 
 #include "fit_solve.h"
+#include "parallel.h"
 
 #define LEAST_QUERIES 256u
 #define MOST_QUERIES  1024u /* where the keys are few: n = 3,657, M = 256: error .176 with 1024, .191 with 256 */
 #define DEFAULT_PAIRS (1u << 22)
 #define DEFAULT_KEYS  16384u
-#define MAX_THREADS   256u
 
 struct clfavor_fit {
     uint32_t dim, sets, exact;
@@ -20,11 +20,9 @@ struct clfavor_fit {
     uint32_t *keys;
 };
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-static void
-say(const clfavor_fit_desc *desc, clfavor_log_level level, const char *format, ...) {
+#define REFUSE(status, ...) (clfavor_fit_say(desc, CLFAVOR_LOG_ERROR, __VA_ARGS__), (status))
+
+void clfavor_fit_say(const clfavor_fit_desc *desc, clfavor_log_level level, const char *format, ...) {
     char line[256];
     va_list arguments;
     if (!desc->log)
@@ -34,9 +32,8 @@ say(const clfavor_fit_desc *desc, clfavor_log_level level, const char *format, .
     va_end(arguments);
     desc->log(desc->log_user, level, line);
 }
-#define REFUSE(status, ...) (say(desc, CLFAVOR_LOG_ERROR, __VA_ARGS__), (status))
 
-static clfavor_status resolve(clfavor_fit_desc *desc) {
+clfavor_status clfavor_fit_resolve(clfavor_fit_desc *desc) {
     if ((unsigned)desc->method > CLFAVOR_FIT_SDERF)
         return REFUSE(CLFAVOR_INVALID_ARGUMENT, "a fit's method (%d) is out of range", (int)desc->method);
     if (!desc->q || !desc->k)
@@ -63,7 +60,6 @@ static clfavor_status resolve(clfavor_fit_desc *desc) {
     uint64_t queries = clfavor_min(DEFAULT_PAIRS / clfavor_min(desc->n_k, desc->sample_keys), MOST_QUERIES);
     queries = clfavor_max(queries, clfavor_max(LEAST_QUERIES, 4 * (uint64_t)desc->dim));
     desc->sample_queries = desc->sample_queries ? desc->sample_queries : (uint32_t)queries;
-    desc->threads = desc->threads ? (uint32_t)clfavor_min(desc->threads, MAX_THREADS) : 1;
     return CLFAVOR_SUCCESS;
 }
 
@@ -93,8 +89,8 @@ static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, si
                                      .exact = desc->exact_keys};
         status = clfavor_moments_add(&moments, &tokens, &sample, fit->keys ? fit->keys + head * fit->exact : NULL);
         if (status == CLFAVOR_NOT_FINITE)
-            say(desc, CLFAVOR_LOG_ERROR, "q, k or v of head %zu of batch entry %zu holds a NaN or an infinity", set,
-                batch);
+            clfavor_fit_say(desc, CLFAVOR_LOG_ERROR,
+                            "q, k or v of head %zu of batch entry %zu holds a NaN or an infinity", set, batch);
     }
     if (!status) {
         clfavor_fit_set out = {.xbar = fit->xbar + set * d,
@@ -108,21 +104,19 @@ static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, si
         fit->mean_s[set] = out.mean_s;
         fit->effective_keys[set] = out.effective_keys;
         if (!status && !balanced)
-            say(desc, CLFAVOR_LOG_WARNING, "head %zu: its queries or its keys are all alike, so they are not balanced",
-                set);
+            clfavor_fit_say(desc, CLFAVOR_LOG_WARNING,
+                            "head %zu: its queries or its keys are all alike, so they are not balanced", set);
     }
     clfavor_moments_free(&moments);
     return status;
 }
 
-/* Sets for all threads to take. */
+/* A fit under way. The caller's log is called by one thread at a time. */
 typedef struct job {
     clfavor_fit *fit;
     clfavor_fit_desc desc;
     const clfavor_fit_desc *user;
-    mtx_t lock; /* guards what follows, and the caller's log */
-    size_t next;
-    clfavor_status status;
+    mtx_t lock;
 } job;
 
 static void locked_log(void *user, clfavor_log_level level, const char *message) {
@@ -132,39 +126,22 @@ static void locked_log(void *user, clfavor_log_level level, const char *message)
     mtx_unlock(&j->lock);
 }
 
-static int take_sets(void *argument) {
-    job *j = argument;
-    for (;;) {
-        mtx_lock(&j->lock);
-        size_t set = j->next++;
-        bool done = set >= j->fit->sets || j->status;
-        mtx_unlock(&j->lock);
-        if (done)
-            return 0;
-        clfavor_status status = fit_set(j->fit, &j->desc, set);
-        mtx_lock(&j->lock);
-        j->status = j->status ? j->status : status;
-        mtx_unlock(&j->lock);
-    }
+static clfavor_status take_set(void *user, size_t set) {
+    job *j = user;
+    return fit_set(j->fit, &j->desc, set);
 }
 
 static clfavor_status fit_sets(clfavor_fit *fit, const clfavor_fit_desc *desc) {
     job j = {.fit = fit, .desc = *desc, .user = desc};
-    thrd_t threads[MAX_THREADS];
-    size_t count = 0, wanted = (size_t)clfavor_min(desc->threads, fit->sets);
     if (mtx_init(&j.lock, mtx_plain) != thrd_success)
         return CLFAVOR_OUT_OF_MEMORY;
     if (desc->log) {
         j.desc.log = locked_log;
         j.desc.log_user = &j;
     }
-    while (count + 1 < wanted && thrd_create(&threads[count], take_sets, &j) == thrd_success)
-        ++count; /* where no thread is to be had, this one does the work */
-    take_sets(&j);
-    for (size_t i = 0; i < count; ++i)
-        thrd_join(threads[i], NULL);
+    clfavor_status status = clfavor_parallel(fit->sets, desc->threads, take_set, &j);
     mtx_destroy(&j.lock);
-    return j.status;
+    return status;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- interface
@@ -177,7 +154,7 @@ clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *use
     *out = NULL;
     if (!clfavor_desc_read(&desc, sizeof desc, user_desc))
         return CLFAVOR_INVALID_ARGUMENT;
-    clfavor_status status = resolve(&desc);
+    clfavor_status status = clfavor_fit_resolve(&desc);
     if (status)
         return status;
     clfavor_fit *fit = calloc(1, sizeof *fit);

@@ -36,8 +36,7 @@ void clfavor_moments_free(clfavor_moments *m) {
 /* ---------------------------------------------------------------------------------------------------------- sampling
  */
 
-/* Index i of `count` out of n: one at random from each of count strata of about the same size, so ascending. */
-static size_t sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i, size_t count, size_t n) {
+size_t clfavor_fit_sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i, size_t count, size_t n) {
     if (count == n)
         return i;
     uint32_t counter[4] = {(uint32_t)i, (uint32_t)sample->stream, (uint32_t)(sample->stream >> 32) ^ side, PURPOSE};
@@ -49,7 +48,7 @@ static size_t sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i,
     return (size_t)(low + random % size);
 }
 
-static bool finite_row(const float *row, size_t count) {
+bool clfavor_fit_finite(const float *row, size_t count) {
     float sum = 0.0F;
     for (size_t l = 0; l < count; ++l)
         sum += row[l] - row[l]; /* NaN for NaN and infinities */
@@ -147,15 +146,15 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
                              clfavor_moments *m) {
     double root = sqrt(t->scale);
     for (size_t i = 0; i < w->nq; ++i) {
-        const float *row = t->q + sampled(sample, 0, i, w->nq, t->group * t->n) * w->d;
-        if (!finite_row(row, w->d))
+        const float *row = t->q + clfavor_fit_sampled(sample, 0, i, w->nq, t->group * t->n) * w->d;
+        if (!clfavor_fit_finite(row, w->d))
             return CLFAVOR_NOT_FINITE;
         memcpy(w->q + i * w->d, row, w->d * sizeof *row);
     }
     for (size_t j = 0; j < w->nk; ++j) {
-        size_t index = w->index[j] = sampled(sample, 1, j, w->nk, t->n_k);
+        size_t index = w->index[j] = clfavor_fit_sampled(sample, 1, j, w->nk, t->n_k);
         const float *row = t->k + index * w->d;
-        if (!finite_row(row, w->d))
+        if (!clfavor_fit_finite(row, w->d))
             return CLFAVOR_NOT_FINITE;
         for (size_t l = 0; l < w->d; ++l)
             w->k[j * w->dp + l] = root * (double)row[l];
@@ -163,7 +162,7 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
         if (!w->dv)
             continue;
         row = t->v + index * w->dv;
-        if (!finite_row(row, w->dv))
+        if (!clfavor_fit_finite(row, w->dv))
             return CLFAVOR_NOT_FINITE;
         for (size_t l = 0; l < w->dv; ++l) {
             w->v[j * w->vp + l] = (double)row[l];

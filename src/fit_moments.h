@@ -30,6 +30,20 @@ typedef struct clfavor_fit_sample {
     uint32_t exact;        /* keys to choose and to leave out */
 } clfavor_fit_sample;
 
+/* A line for the caller's log. In fit.c, as the next one is. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+void clfavor_fit_say(const clfavor_fit_desc *desc, clfavor_log_level level, const char *format, ...);
+/* Fills in the defaults of a description that was read, and checks it; says what is wrong. */
+clfavor_status clfavor_fit_resolve(clfavor_fit_desc *desc);
+
+/* Index i of `count` out of n for side 0 (queries) or 1 (keys): one at random from each of count strata of about the
+ * same size, so ascending. */
+size_t clfavor_fit_sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i, size_t count, size_t n);
+/* Whether no value is NaN or infinite. */
+bool clfavor_fit_finite(const float *row, size_t count);
+
 clfavor_status clfavor_moments_create(clfavor_moments *moments, size_t dim);
 void clfavor_moments_free(clfavor_moments *moments);
 

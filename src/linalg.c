@@ -124,3 +124,44 @@ void clfavor_multiply_bt(size_t d, const double *a, const double *b, double *out
             out[i * d + j] = sum;
         }
 }
+
+bool clfavor_cholesky_inverse(size_t n, double *a, double *x) {
+    /* U in the upper half of A, row by row: rows lie together */
+    for (size_t k = 0; k < n; ++k) {
+        double *row = a + k * n, pivot = row[k];
+        if (!(pivot > 0.0))
+            return false;
+        pivot = sqrt(pivot);
+        for (size_t j = k; j < n; ++j)
+            row[j] /= pivot;
+        for (size_t i = k + 1; i < n; ++i) {
+            double factor = row[i], *to = a + i * n;
+            for (size_t j = i; j < n; ++j)
+                to[j] -= factor * row[j];
+        }
+    }
+    memset(x, 0, n * n * sizeof *x);
+    for (size_t i = 0; i < n; ++i) { /* X U = I */
+        double *row = x + i * n;
+        row[i] = 1.0;
+        for (size_t k = i; k < n; ++k) {
+            const double *u = a + k * n;
+            double value = row[k] / u[k];
+            row[k] = value;
+            for (size_t j = k + 1; j < n; ++j)
+                row[j] -= value * u[j];
+        }
+    }
+    return true;
+}
+
+void clfavor_gram(size_t n, size_t count, const double *a, double *out) {
+    for (size_t i = 0; i < n; ++i)
+        for (size_t j = 0; j <= i; ++j) {
+            double sum[4] = {0}; /* partial sums, so that they overlap */
+            const double *x = a + i * count, *y = a + j * count;
+            for (size_t k = 0; k < count; ++k)
+                sum[k % 4] += x[k] * y[k];
+            out[i * n + j] = out[j * n + i] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        }
+}

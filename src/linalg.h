@@ -18,4 +18,14 @@ void clfavor_multiply(size_t d, const double *a, const double *b, double *out);
 void clfavor_multiply_at(size_t d, const double *a, const double *b, double *out);
 void clfavor_multiply_bt(size_t d, const double *a, const double *b, double *out);
 
+/* out [n, n] = A A' of A [n, count]. */
+void clfavor_gram(size_t n, size_t count, const double *a, double *out);
+
+/* out [n, n] = A A' of A [n, count]. */
+void clfavor_gram(size_t n, size_t count, const double *a, double *out);
+
+/* X = U^-1, upper triangular, for symmetric positive definite A = U'U of any order n, so that A^-1 = X X'. A is
+ * destroyed. Returns false where A is not positive definite. */
+bool clfavor_cholesky_inverse(size_t n, double *a, double *x);
+
 #endif

@@ -17,18 +17,19 @@ static clfavor_status resolve(clfavor_plan *plan) {
     bool exact = desc->operation == CLFAVOR_OP_EXACT;
     bool features = desc->operation == CLFAVOR_OP_FEATURES_QUERY || desc->operation == CLFAVOR_OP_FEATURES_KEY;
     if ((unsigned)desc->operation > CLFAVOR_OP_FEATURES_KEY || (unsigned)desc->map > CLFAVOR_MAP_EXPONENTIAL ||
-        desc->causal > 1 || (unsigned)desc->dtype > CLFAVOR_BF16)
+        desc->causal > 1 || desc->corrections > 1 || (unsigned)desc->dtype > CLFAVOR_BF16)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT,
                               "a plan's operation (%d), map (%d), causal (%u) or dtype (%d) is out of range",
                               (int)desc->operation, (int)desc->map, desc->causal, (int)desc->dtype);
     if (desc->dtype != CLFAVOR_F32)
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "only float32 is supported so far");
-    if (desc->exact_keys && (exact || features || desc->causal || !is_exponential(desc->map)))
+    if ((desc->exact_keys || desc->corrections) && (exact || features || desc->causal || !is_exponential(desc->map)))
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "%s",
                               desc->causal && !exact
-                                  ? "exact keys are not supported when causal: which keys are heavy depends on queries "
+                                  ? "exact keys and corrections are not supported when causal: they depend on queries "
                                     "that come later, and a row must not depend on those"
-                                  : "exact keys belong to attention with positive, hyperbolic or exponential features");
+                                  : "exact keys and corrections belong to attention with positive, hyperbolic or "
+                                    "exponential features");
     if (desc->exact_keys > CLFAVOR_MAX_FEATURES)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_SHAPE, "at most %u keys can be treated exactly, not %u",
                               CLFAVOR_MAX_FEATURES, desc->exact_keys);
@@ -134,6 +135,7 @@ void clfavor_plan_options(const clfavor_plan *plan, clfavor_options *options) {
     clfavor_option(options, "FAMILY", (uint64_t)plan->family);
     clfavor_option(options, "GENERAL", plan->general);
     clfavor_option(options, "EXACT", plan->desc.exact_keys > 0);
+    clfavor_option(options, "CORRECT", plan->desc.corrections);
     clfavor_option(options, "DIM", plan->desc.dim);
     clfavor_option(options, "VALUE_DIM", plan->value_block);
     clfavor_option(options, "VL", plan->context->device_class == CLFAVOR_CLASS_CPU ? plan->context->vector_width : 1);

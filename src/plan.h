@@ -17,6 +17,7 @@ typedef struct clfavor_call {
     clfavor_operand q, k, v, o, lse, sign, workspace;
     clfavor_operand exact_keys; /* without a buffer where sizes.exact is 0 */
     clfavor_exact exact;
+    clfavor_operand corrections;    /* without a buffer unless the plan has corrections */
     const clfavor_weights *weights; /* NULL for exact */
     double scale;                   /* exact */
     uint64_t query_start, query_step;

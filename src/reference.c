@@ -167,7 +167,7 @@ static clfavor_status read_args(clfavor_reference_args *args, const clfavor_refe
     if (!clfavor_desc_read(args, sizeof *args, user) || !args->q || !args->k || !args->v || args->causal > 1 ||
         !args->exact_keys != !args->exact_count)
         return CLFAVOR_INVALID_ARGUMENT;
-    if (args->exact_count && args->causal)
+    if ((args->exact_count || args->corrections) && args->causal)
         return CLFAVOR_UNSUPPORTED;
     args->batch = args->batch ? args->batch : 1;
     args->heads = args->heads ? args->heads : 1;
@@ -199,12 +199,14 @@ static void run_head(const clfavor_estimator *e, const clfavor_reference_args *a
     const double *q = args->q + (batch * args->heads + head) * n * d;
     const double *k = args->k + (batch * args->heads_kv + head_kv) * n_k * d;
     const double *v = args->v + (batch * args->heads_kv + head_kv) * n_k * state->dv;
-    double o[CLFAVOR_MAX_DIM];
+    double o[CLFAVOR_MAX_DIM], value[CLFAVOR_MAX_DIM];
     reference_row row = {.o = o};
     size_t states = e->sets > args->heads_kv ? e->sets : args->heads_kv, count = args->exact_count;
     const uint32_t *exact = args->exact_keys;
+    size_t slot = batch * states + head * states / args->heads;
+    const float *b = args->corrections ? args->corrections + slot * (e->features + count) * state->dv : NULL;
     if (exact)
-        exact += (batch * states + head * states / args->heads) * count;
+        exact += slot * count;
     state_clear(state);
     size_t added = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -214,6 +216,8 @@ static void run_head(const clfavor_estimator *e, const clfavor_reference_args *a
             token_features(e, set, 1, k + added * d, state->log_abs, state->sign);
             add_key(state, v + added * state->dv);
         }
+        for (size_t f = 0; b && i == 0 && f < state->features * state->dv; ++f)
+            state->s[f] += state->n[f / state->dv] * (double)b[f];
         token_features(e, set, 0, q + i * d, state->log_abs, state->sign);
         read_row(state, &row);
         for (size_t t = 0; t < count; ++t)
@@ -221,7 +225,9 @@ static void run_head(const clfavor_estimator *e, const clfavor_reference_args *a
                 double logit = 0.0;
                 for (size_t l = 0; l < d; ++l)
                     logit += q[i * d + l] * k[exact[t] * d + l];
-                add_exact(&row, logit * e->scale, v + exact[t] * state->dv, state->dv);
+                for (size_t l = 0; l < state->dv; ++l)
+                    value[l] = v[exact[t] * state->dv + l] + (b ? (double)b[(e->features + t) * state->dv + l] : 0.0);
+                add_exact(&row, logit * e->scale, value, state->dv);
             }
         store(args, (batch * args->heads + head) * n + i, &row);
     }
@@ -236,7 +242,7 @@ clfavor_status clfavor_reference_attention(const clfavor_estimator *estimator, c
     if (estimator->dim != args.dim ||
         (estimator->sets != 1 && estimator->sets != args.heads_kv && estimator->sets != args.heads))
         return CLFAVOR_MISMATCH;
-    if (args.exact_count && estimator->family != CLFAVOR_FAMILY_EXP)
+    if ((args.exact_count || args.corrections) && estimator->family != CLFAVOR_FAMILY_EXP)
         return CLFAVOR_UNSUPPORTED;
     if ((status = state_create(&state, estimator->features, args.value_dim)))
         return status;

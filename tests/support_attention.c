@@ -95,7 +95,8 @@ test_reference test_run_reference(const test_case *user, const test_inputs *in) 
                                    .sign = out.sign,
                                    .abs_sum = out.abs_sum,
                                    .exact_keys = c.exact_keys,
-                                   .exact_count = c.exact_count};
+                                   .exact_count = c.exact_count,
+                                   .corrections = c.corrections};
     clfavor_estimator *estimator = test_estimator(&c);
     ck_assert_int_eq(c.exact ? clfavor_reference_exact(&args) : clfavor_reference_attention(estimator, &args),
                      CLFAVOR_SUCCESS);

@@ -20,6 +20,8 @@ typedef struct test_case {
     const clfavor_exponential_desc *exponential; /* for CLFAVOR_MAP_EXPONENTIAL: what its estimator is made from */
     const uint32_t *exact_keys;                  /* [B, max(H_kv, sets), exact_count] */
     uint32_t exact_count;
+    const float *corrections; /* [B, max(H_kv, sets), F + exact_count, dv], F = features of the map */
+    uint32_t features;        /* F, for these */
 } test_case;
 
 /* Dense inputs [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] of a case, normal; free with test_inputs_free. */
@@ -57,7 +59,7 @@ typedef struct test_call {
     clfavor_weights *weights; /* NULL for exact */
     clfavor_plan_info info;
     test_buffer q, k, v, o, lse, sign, workspace; /* guarded; the outputs and the workspace are poisoned */
-    test_buffer exact_keys;                       /* if there are any */
+    test_buffer exact_keys, corrections;          /* if there are any */
     clfavor_attention_args args;                  /* dense, with lse and sign */
 } test_call;
 

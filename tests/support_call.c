@@ -19,7 +19,8 @@ static void create_plan(test_call *call, clfavor_context *context) {
                                        : c->n > c->n_k ? c->n
                                                        : c->n_k,
                               .workspace_limit = c->workspace_limit,
-                              .exact_keys = c->exact_count};
+                              .exact_keys = c->exact_count,
+                              .corrections = c->corrections != NULL};
     clfavor_status status = clfavor_plan_create(&call->plan, context, &desc);
     ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), call->device->log);
     call->info.struct_size = sizeof call->info;
@@ -60,8 +61,13 @@ test_call test_call_create(test_device *device, clfavor_context *context, const 
                                          .sign = test_tensor(&call.sign, c->heads, c->n, 1),
                                          .workspace = call.workspace.mem,
                                          .workspace_offset = call.workspace.offset};
+    uint64_t states = c->sets > c->heads_kv ? c->sets : c->heads_kv;
+    if (c->corrections) {
+        uint64_t count = c->features + c->exact_count;
+        call.corrections = test_buffer_create(device, c->corrections, (size_t)(c->batch * states * count * c->dv));
+        call.args.corrections = test_tensor(&call.corrections, states, count, c->dv);
+    }
     if (c->exact_count) {
-        uint64_t states = c->sets > c->heads_kv ? c->sets : c->heads_kv;
         size_t count = (size_t)(c->batch * states * c->exact_count);
         call.exact_keys = test_buffer_create(device, (const float *)c->exact_keys, count); /* bits are bits */
         call.args.exact_keys = test_tensor(&call.exact_keys, states, c->exact_count, 1);
@@ -105,6 +111,8 @@ void test_call_release(test_call *call) {
         test_buffer_release(buffers[i]);
     if (call->c.exact_count)
         test_buffer_release(&call->exact_keys);
+    if (call->c.corrections)
+        test_buffer_release(&call->corrections);
     clfavor_weights_destroy(call->weights);
     clfavor_plan_destroy(call->plan);
 }

@@ -139,6 +139,35 @@ static uint32_t *choose(const test_case *c, uint32_t count) {
     return keys;
 }
 
+/* Positive corrections of the mean values, with and without exact keys: O changes, lse does not. */
+static void expect_corrections(const test_case *user, const test_inputs *in, const test_reference *without, double t) {
+    test_case c = *user;
+    c.features = c.map == CLFAVOR_MAP_HYPERBOLIC ? 2 * c.m : c.m;
+    uint64_t states = c.sets > c.heads_kv ? c.sets : c.heads_kv;
+    float *b = test_normals(35, (size_t)(c.batch * states * (c.features + c.exact_count)) * c.dv, 1.0);
+    for (size_t i = 0; i < c.batch * states * (c.features + c.exact_count) * c.dv; ++i)
+        b[i] = fabsf(b[i]);
+    c.corrections = b;
+    for (int keys = 0; keys < 2; ++keys) {
+        c.exact_count = keys ? user->exact_count : 0;
+        c.exact_keys = keys ? user->exact_keys : NULL;
+        test_reference reference = test_run_reference(&c, in);
+        for (size_t i = 0; keys && i < c.batch * c.heads * c.n; ++i) {
+            ck_assert_double_eq(reference.lse[i], without->lse[i]);
+            ck_assert_double_gt(reference.o[i * c.dv], without->o[i * c.dv]);
+        }
+        for (int i = 0; i < 2; ++i)
+            for (int blocks = 0; blocks < 2; ++blocks) {
+                c.workspace_limit = blocks ? 160 << 10 : 0;
+                test_outputs outputs = test_run(&device, contexts[i], &c, in);
+                expect_close(&c, i, &outputs, &reference, t);
+                test_outputs_free(&outputs);
+            }
+        test_reference_free(&reference);
+    }
+    free(b);
+}
+
 static const test_case cases[] = {
     {.m = 150, .d = 13, .dv = 7, .batch = 2, .heads = 4, .heads_kv = 2, .n = 70, .n_k = 230, .exact_count = 19},
     {.map = CLFAVOR_MAP_EXPONENTIAL,
@@ -184,6 +213,7 @@ START_TEST(against_the_reference) {
             test_outputs_free(&outputs);
         }
     }
+    expect_corrections(&c, &in, &reference, t);
     test_reference_free(&plain);
     test_reference_free(&reference);
     test_inputs_free(&in);
@@ -245,12 +275,15 @@ START_TEST(refusals) {
         clfavor_status status;
         const char *text;
     } bad[] = {
-        {{.causal = 1, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "depends on queries that come later"},
+        {{.causal = 1, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "depend on queries that come later"},
         {{.map = CLFAVOR_MAP_TRIG, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "positive, hyperbolic or exponential"},
         {{.map = CLFAVOR_MAP_RELU, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "positive, hyperbolic or exponential"},
         {{.operation = CLFAVOR_OP_EXACT, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "belong to attention"},
         {{.operation = CLFAVOR_OP_FEATURES_KEY, .exact_keys = 4}, CLFAVOR_UNSUPPORTED, "belong to attention"},
         {{.exact_keys = 65537}, CLFAVOR_INVALID_SHAPE, "at most 65536 keys"},
+        {{.causal = 1, .corrections = 1}, CLFAVOR_UNSUPPORTED, "queries that come later"},
+        {{.map = CLFAVOR_MAP_TRIG, .corrections = 1}, CLFAVOR_UNSUPPORTED, "positive, hyperbolic or exponential"},
+        {{.corrections = 2}, CLFAVOR_INVALID_ARGUMENT, "out of range"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
         clfavor_plan_desc desc = bad[i].desc;
@@ -281,6 +314,10 @@ START_TEST(refusals) {
     call.args.exact_keys = test_tensor(&some, 1, 3, 1);
     test_refused(&device, clfavor_enqueue_attention(call.plan, &call.args, device.queue, 0, NULL, NULL),
                  CLFAVOR_INVALID_ARGUMENT, "without exact_keys");
+    call.args.exact_keys.buffer = NULL;
+    call.args.corrections = test_tensor(&some, 1, 2, 2);
+    test_refused(&device, clfavor_enqueue_attention(call.plan, &call.args, device.queue, 0, NULL, NULL),
+                 CLFAVOR_INVALID_ARGUMENT, "without corrections");
     test_call_release(&call);
     test_buffer_release(&some);
     test_inputs_free(&in);

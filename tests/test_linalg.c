@@ -124,6 +124,45 @@ START_TEST(products) {
 }
 END_TEST
 
+/* X X' A = I, for a Gram matrix with a ridge; a matrix that is not positive definite is refused. */
+START_TEST(cholesky_inverse) {
+    for (size_t o = 0; o < sizeof orders / sizeof *orders; ++o) {
+        size_t n = orders[o], count = 3 * n + 1;
+        double *rows = test_alloc(n * count, sizeof *rows), *a = test_alloc(n * n, sizeof *a);
+        double *copy = test_alloc(n * n, sizeof *copy), *x = test_alloc(n * n, sizeof *x);
+        for (size_t i = 0; i < n * count; ++i)
+            rows[i] = test_normal(6, i);
+        clfavor_gram(n, count, rows, a);
+        for (size_t i = 0; i < n; ++i)
+            for (size_t j = 0; j < n; ++j) {
+                double sum = 0;
+                for (size_t k = 0; k < count; ++k)
+                    sum += rows[i * count + k] * rows[j * count + k];
+                ck_assert_double_eq_tol(a[i * n + j], sum, 1e-12 * (double)count);
+            }
+        memcpy(copy, a, n * n * sizeof *a);
+        ck_assert(clfavor_cholesky_inverse(n, copy, x));
+        for (size_t i = 0; i < n; ++i)
+            for (size_t j = 0; j < n; ++j) {
+                double product = 0;
+                for (size_t k = 0; k < n; ++k) {
+                    double inverse = 0;
+                    for (size_t l = 0; l < n; ++l)
+                        inverse += x[i * n + l] * x[k * n + l];
+                    product += inverse * a[k * n + j];
+                }
+                ck_assert_double_eq_tol(product, i == j, 1e-9);
+            }
+        a[n * n - 1] = -1;
+        ck_assert(!clfavor_cholesky_inverse(n, a, x));
+        free(rows);
+        free(a);
+        free(copy);
+        free(x);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("linalg");
     TCase *tcase = tcase_create("all");
@@ -132,6 +171,7 @@ int main(void) {
     tcase_add_test(tcase, known_eigenvalues);
     tcase_add_loop_test(tcase, lower_factor, 0, 3);
     tcase_add_test(tcase, products);
+    tcase_add_test(tcase, cholesky_inverse);
     suite_add_tcase(suite, tcase);
     return test_main(suite);
 }

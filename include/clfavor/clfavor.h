@@ -293,6 +293,20 @@ typedef struct clfavor_fit_info {
 } clfavor_fit_info;
 CLFAVOR_API clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info);
 
+/** Corrections of the values, which turn attention into one that is BIASED towards the exact outputs of sampled
+ * queries: with w_ir the share of row r in the answer to query i (they sum to 1 over the F features and T exact keys)
+ * and V_r the row's mean value, O_i = sum_r w_ir V_r becomes sum_r w_ir (V_r + B_r). B solves a ridge regression of
+ * what the sampled queries lack, with the ridge chosen by leaving one out. The error falls to about a half at small m
+ * and nothing is added to the time per token; lse, and so the estimate of the kernel, stays what it is. Belongs to
+ * these keys and values and to this draw of W, and is good for queries like those of the sample.
+ *
+ *  desc: as for clfavor_fit_create; method is ignored, v is needed, exact_keys is the T of `keys`, and at most 256
+ * queries are sampled. estimator: positive, hyperbolic or exponential. keys [B, S, T], S = max(H_kv, sets); NULL for T
+ * = 0. corrections [B, S, F + T, dv], written: what clfavor_attention_args.corrections takes. Errors: as
+ * clfavor_fit_create, and MISMATCH (another d or number of heads), UNSUPPORTED (another map). */
+CLFAVOR_API clfavor_status clfavor_fit_values(const clfavor_fit_desc *desc, const clfavor_estimator *estimator,
+                                              const uint32_t *keys, float *corrections);
+
 /* -------------------------------------------------------------------------------------------------------- weights */
 
 /** An estimator packed for one device. Shared by any number of plans of the same map, m and d. */
@@ -359,6 +373,7 @@ typedef struct clfavor_plan_desc {
     uint32_t exact_keys;    /**< T: keys of each state that are treated exactly, 0..65536; ATTENTION that is not causal
                                  (which keys are heavy depends on later queries) with positive, hyperbolic or exponential
                                  features. Costs what T more features would, or less */
+    uint32_t corrections; /**< 1: calls bring corrections of the values (clfavor_fit_values); where exact_keys may be */
 } clfavor_plan_desc;
 
 /** Builds (or finds in the context) the programs and makes the kernels. Holds no values of a projection.
@@ -404,6 +419,8 @@ typedef struct clfavor_attention_args {
                          in place of the estimate. uint32 (dtype stays 0), [B, S, T] with S = max(H_kv, sets
                          of the weights) and one element a token, as clfavor_tensor_dense(buffer, S, T, 1);
                          an index >= n_k (UINT32_MAX) stands for none, and one that is repeated counts once */
+    clfavor_tensor corrections; /**< for a plan with corrections: [B, S, F + T, dv], added to the mean value of each
+                                   row: clfavor_fit_values */
 } clfavor_attention_args;
 
 /** Enqueues attention: O = D^-1 phi(Q) (phi(K)' V), or exact attention for a plan of EXACT. Never blocks, allocates or
@@ -451,6 +468,7 @@ typedef struct clfavor_reference_args {
                                      cancellation of signed maps; may be NULL; exact: equals lse */
     const uint32_t *exact_keys; /**< [B, max(H_kv, sets), exact_count] as in clfavor_attention_args; may be NULL */
     uint32_t exact_count;
+    const float *corrections; /**< [B, max(H_kv, sets), F + exact_count, dv]; may be NULL; not causal */
 } clfavor_reference_args;
 
 /** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, OUT_OF_MEMORY. */
