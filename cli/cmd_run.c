@@ -167,21 +167,51 @@ static int prepare(run *r) {
     return attention_create(&r->attention, s, &desc, &args, info.sets);
 }
 
+/* q, k and v on the device, and a predictor on them. */
+static int open_predictor(run *r, predictor *p, uint64_t rows) {
+    static const char *const names[] = {"q", "k", "v"};
+    int status = CLI_OK;
+    for (int i = 0; i < 3 && !status; ++i)
+        if (!r->buffers[i])
+            status = tensor_upload(&r->session, &r->arrays[i], names[i], &r->buffers[i]);
+    return status ? status : predictor_open(p, &r->session, &r->shape, r->arrays, r->buffers, r->options.scale, rows);
+}
+
+/* --best-of: the draw for each K/V head. */
+static int choose_draws(run *r) {
+    const options *o = &r->options;
+    options asked = *o;
+    predictor p = {0};
+    uint32_t sets = (uint32_t)r->shape.heads_kv;
+    uint64_t *seeds = malloc(sets * sizeof *seeds);
+    int status = seeds ? open_predictor(r, &p, CHOOSE_ROWS) : cli_error(CLI_FAILED, "host memory is exhausted");
+    if (r->fitting.active) { /* which adds the exact keys again */
+        asked.features = r->fitting.total;
+        asked.exact_keys = r->fitting.exact;
+        asked.exact_keys_given = true;
+        asked.map = r->fitting.fitted ? CLFAVOR_MAP_POSITIVE : o->map;
+        asked.scale = o->estimator ? 0 : o->scale;
+    }
+    if (!status)
+        status = predict_best(&p, &asked, seeds);
+    if (!status)
+        status = projection_choose(&r->projection, seeds, sets);
+    predictor_close(&p);
+    free(seeds);
+    return status;
+}
+
 /* --target-error: the smallest M of a ladder whose predicted median error is low enough. */
 static int choose_features(run *r) {
     options *o = &r->options;
-    const session *s = &r->session;
     predictor p = {0};
     double least = INFINITY;
     uint32_t least_at = 0;
     uint64_t heads = r->shape.batch * r->shape.heads;
     predicted found = {.errors = malloc((size_t)heads * sizeof(double))};
     int status = found.errors ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
-    static const char *const names[] = {"q", "k", "v"};
-    for (int i = 0; i < 3 && !status; ++i)
-        status = tensor_upload(s, &r->arrays[i], names[i], &r->buffers[i]);
     if (!status)
-        status = predictor_open(&p, s, &r->shape, r->arrays, r->buffers, o->scale, PREDICT_ROWS);
+        status = open_predictor(r, &p, PREDICT_ROWS);
     p.quiet = true; /* the fit that is run will say it */
     bool met = false, last = false;
     uint32_t most = 0;
@@ -315,7 +345,8 @@ static int work(run *r) {
     const options *o = &r->options;
     int status;
     if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)) ||
-        (o->target_error != 0 && (status = choose_features(r))) || (status = create_outputs(r)))
+        (o->target_error != 0 && (status = choose_features(r))) || (o->best_of && (status = choose_draws(r))) ||
+        (status = create_outputs(r)))
         return status;
     print_notes(r);
     if ((status = prepare(r)) || (status = execute(r)) || (status = write_outputs(r)))

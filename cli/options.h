@@ -29,6 +29,7 @@ typedef struct options {
     uint64_t seed, compare_rows;
     double scale;                /* 0: not given */
     uint32_t exact_keys, sample; /* T; queries that a fit samples, 0: not given */
+    uint32_t best_of;            /* draws to choose from; 0: not given */
     clfavor_fit_method fit_method;
     double target_error; /* 0: not given */
     bool map_given, projection_given, seed_given, projection_per_head;

@@ -1,5 +1,6 @@
 #include "predict.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "attention.h"
@@ -113,6 +114,31 @@ int predict_error(predictor *p, const options *user, uint32_t draws, predicted *
     for (size_t head = 0; head < heads; ++head)
         out->errors[head] /= draws;
     fitting_close(&f);
+    return status;
+}
+
+int predict_best(predictor *p, const options *user, uint64_t *seeds) {
+    const run_shape *shape = p->shape;
+    size_t heads = (size_t)p->comparison.heads, sets = (size_t)shape->heads_kv;
+    double *errors = calloc(heads + 2 * sets, sizeof *errors), *least = errors + heads, *own = least + sets;
+    if (!errors)
+        return cli_error(CLI_FAILED, "host memory is exhausted");
+    int status = CLI_OK;
+    for (uint32_t draw = 0; draw < user->best_of && !status; ++draw) {
+        options o = *user;
+        o.seed += draw;
+        predicted found = {.errors = errors};
+        status = predict_error(p, &o, 1, &found);
+        memset(own, 0, sets * sizeof *own);
+        for (size_t head = 0; head < heads; ++head) /* of all heads and batch entries that share the set */
+            own[head % (size_t)shape->heads * sets / (size_t)shape->heads] += errors[head] * errors[head];
+        for (size_t set = 0; set < sets; ++set)
+            if (draw == 0 || own[set] < least[set]) {
+                least[set] = own[set];
+                seeds[set] = o.seed;
+            }
+    }
+    free(errors);
     return status;
 }
 

@@ -8,6 +8,7 @@
 
 #define PREDICT_ROWS  64u
 #define PREDICT_DRAWS 3u
+#define CHOOSE_ROWS   256u /* where a draw is chosen by them */
 
 /* The M that are tried, ascending. */
 #define PREDICT_LADDER 13u
@@ -34,6 +35,8 @@ typedef struct predicted {
     double fit_seconds;
 } predicted;
 int predict_error(predictor *p, const options *o, uint32_t draws, predicted *out);
+/* The seed of o->seed .. + o->best_of - 1 with which each K/V head errs least: seeds [H_kv]. */
+int predict_best(predictor *p, const options *o, uint64_t *seeds);
 void predictor_close(predictor *p);
 
 #endif

@@ -189,6 +189,41 @@ static clfavor_status repeat_projection(clfavor_projection **projection, clfavor
     return status;
 }
 
+/* Each set from a draw of its own. */
+static clfavor_status draw_chosen(const projection_source *p, const options *o, clfavor_projection_desc desc,
+                                  clfavor_projection **out) {
+    size_t part = (size_t)p->rows * p->dim;
+    double *w = malloc(p->sets * part * sizeof *w), *phases = malloc((size_t)p->sets * p->rows * sizeof *phases);
+    clfavor_status status = w && phases ? CLFAVOR_SUCCESS : CLFAVOR_OUT_OF_MEMORY;
+    for (uint32_t set = 0; set < p->sets && !status; ++set) {
+        uint32_t own = o->projection_per_head ? set : 0; /* of the draw's sets */
+        clfavor_projection *drawn = NULL;
+        desc.seed = p->draws[set];
+        desc.sets = o->projection_per_head ? p->sets : 1;
+        if ((status = clfavor_projection_create(&drawn, &desc)))
+            break;
+        memcpy(w + set * part, clfavor_projection_data(drawn) + own * part, part * sizeof *w);
+        memcpy(phases + (size_t)set * p->rows, clfavor_projection_phases(drawn) + (size_t)own * p->rows,
+               p->rows * sizeof *phases);
+        clfavor_projection_destroy(drawn);
+    }
+    desc.sets = p->sets;
+    if (!status)
+        status = clfavor_projection_create_from_data(out, &desc, w, phases);
+    free(w);
+    free(phases);
+    return status;
+}
+
+int projection_choose(projection_source *p, const uint64_t *draws, uint32_t sets) {
+    if (!(p->draws = malloc(sets * sizeof *p->draws)))
+        return cli_error(CLI_FAILED, "host memory is exhausted");
+    memcpy(p->draws, draws, sets * sizeof *draws);
+    p->sets = sets;
+    p->stacked = true;
+    return CLI_OK;
+}
+
 static int write_projection(projection_source *p, const clfavor_projection *projection) {
     size_t rows = (size_t)p->sets * p->rows;
     char error[OUTFILE_ERROR];
@@ -213,8 +248,9 @@ int projection_estimator(projection_source *p, const options *o, const clfavor_s
                                     .sets = p->sets,
                                     .seed = o->seed};
     clfavor_projection *projection = NULL;
-    clfavor_status made =
-        p->from_file ? read_projection(p, &desc, &projection) : clfavor_projection_create(&projection, &desc);
+    clfavor_status made = p->from_file ? read_projection(p, &desc, &projection)
+                          : p->draws   ? draw_chosen(p, o, desc, &projection)
+                                       : clfavor_projection_create(&projection, &desc);
     int status = session_check(s, made, "making the projection");
     if (!status)
         status = write_projection(p, projection);
@@ -240,6 +276,8 @@ int projection_commit(projection_source *p) {
 }
 
 void projection_close(projection_source *p) {
+    free(p->draws);
+    p->draws = NULL;
     npy_close(&p->w);
     npy_close(&p->phases);
     outfile_discard(&p->w_file);

@@ -14,6 +14,7 @@ typedef struct projection_source {
     bool stacked;             /* W has three axes */
     bool from_file, file_phases;
     npy_array w, phases;
+    uint64_t *draws;                                              /* seeds, one for each set; NULL: all from --seed */
     char phases_in[PROJECTION_NAME], phases_out[PROJECTION_NAME]; /* "" when unused */
     outfile w_file, phases_file;
 } projection_source;
@@ -32,6 +33,8 @@ int projection_create_outputs(projection_source *p, const options *o);
  * fitted: of these parameters, or NULL. */
 int projection_estimator(projection_source *p, const options *o, const clfavor_sderf_desc *fitted, const session *s,
                          uint32_t copies, clfavor_estimator **out);
+/* From now on set i is that of seed draws[i], which are copied; there is one for each of `sets` K/V heads. */
+int projection_choose(projection_source *p, const uint64_t *draws, uint32_t sets);
 int projection_commit(projection_source *p);
 void projection_close(projection_source *p);
 

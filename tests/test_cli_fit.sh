@@ -91,9 +91,11 @@ array v60.npy '<f4' '2, 60, 5' 600 6
 array bq.npy '<f4' '2, 4, 40, 6' 1920 1
 array bk.npy '<f4' '2, 2, 40, 6' 960 2
 array bv.npy '<f4' '2, 2, 40, 5' 800 3
+# Few different shapes: kernels are compiled for each.
 array fq.npy '<f4' '40, 6' 240 1
+array fv.npy '<f4' '40, 5' 200 3
 array one.npy '<f4' '1, 6' 6 1
-array onev.npy '<f4' '1, 3' 3 2
+array onev.npy '<f4' '1, 5' 5 2
 array seven.npy '<f4' '2, 40, 7' 560 8
 array single.npy '<f4' '9, 1' 9 3
 header zero.npy '<f4' '2, 40, 6'
@@ -171,7 +173,7 @@ bad 2 'also an input' advise --q q.npy --k kept.npy --v v.npy --svg "$work/./kep
 identical k.npy kept.npy
 if [ -w /dev/full ]; then
     bad 1 'No space left' fit $qkv --out /dev/full
-    bad 1 'No space left' advise --q fq.npy --k fq.npy --v fq.npy --svg /dev/full
+    bad 1 'No space left' advise --q fq.npy --k fq.npy --v fv.npy --svg /dev/full
 fi
 status=0
 "$bin" fit $qkv --out o.npz >&- 2>stderr || status=$?
@@ -254,7 +256,7 @@ good fit --q fq.npy --k fq.npy --out out/f.npz --features 12 --exact-keys 0
 good features --x fq.npy --out out/q.npy --role query --estimator out/f.npz
 [ "$(field map)" = exponential ] && [ "$(shape out/q.npy)" = '40, 12' ] || fail "features: $(cat stdout)"
 good features --x fq.npy --out out/k.npy --role key --estimator out/f.npz
-good run --q fq.npy --k fq.npy --v fq.npy --lse out/lse.npy --estimator out/f.npz
+good run --q fq.npy --k fq.npy --v fv.npy --lse out/lse.npy --estimator out/f.npz
 values out/lse.npy >want.txt
 { values out/q.npy && values out/q.logscale.npy && values out/k.npy && values out/k.logscale.npy; } | awk '
     { x[NR - 1] = $1 }
@@ -351,7 +353,7 @@ exact $batch --fit --features 41
 exact $batch --fit --features 41 --projection-per-head
 exact --q single.npy --k single.npy --v single.npy --fit
 exact --q fq.npy --k one.npy --v onev.npy --fit
-exact --q one.npy --k fq.npy --v fq.npy --fit
+exact --q one.npy --k fq.npy --v fv.npy --fit
 
 # float16 and float64 give the bits of float32.
 good run $qkv --out out/o4.npy --fit --features 16
@@ -413,11 +415,49 @@ rm -f out/*
 # Beyond reach: below the rounding of exact keys, and where no number of features on the ladder is enough.
 bad 1 'no M up to 64 has a predicted error of at most 1e-09' run $qkv $o --fit --target-error 1e-9
 grep -q 'exact attention (--exact) would take about [0-9.e-]* s here$' stderr || fail "what else: $(cat stderr)"
-bad 1 'no M up to 4096 has a predicted error' run --q fq.npy --k fq.npy --v fq.npy $o --fit --target-error 1e-9 \
+bad 1 'no M up to 4096 has a predicted error' run --q fq.npy --k fq.npy --v fv.npy $o --fit --target-error 1e-9 \
     --causal --allow-future-leak
-array many.npy '<f4' '4200, 2' 8400 9
-array few.npy '<f4' '3, 2' 6 9
-bad 1 'no M up to 4096 has a predicted error' run --q few.npy --k many.npy --v many.npy $o --fit --target-error 1e-9
+array many.npy '<f4' '4200, 6' 25200 9
+array manyv.npy '<f4' '4200, 5' 21000 9
+bad 1 'no M up to 4096 has a predicted error' run --q one.npy --k many.npy --v manyv.npy $o --fit --target-error 1e-9
+
+# ------------------------------------------------------------------------------------------- corrected values, best draws
+
+good run $layer --fit --features 64 --compare-rows all
+fit64=$(field relative_error.median)
+good run $layer --fit --features 64 --compare-rows all --correct-values --lse out/corrected.npy
+below "$(field relative_error.median)" "$(half "$fit64")" # measured 0.12, half of these rows were sampled
+[ "$(field corrected_values)" = yes ] || fail "corrected_values: $(cat stdout)"
+good run $layer --fit --features 64 --lse out/fit.npy
+identical out/corrected.npy out/fit.npy # biased outputs, the same estimate of the kernel
+good run $layer --features 64 --compare-rows all --correct-values
+below "$(field relative_error.median)" 0.6 # of plain features: 0.73 without
+good run $batch --fit --correct-values --features 9
+good run $qkv --estimator e.npz --correct-values
+good run --q single.npy --k single.npy --v single.npy --correct-values --features 3
+good run --q one.npy --k one.npy --v onev.npy --correct-values --features 3 --map hyperbolic
+rm -f out/*
+bad 2 'does not go with --causal' run $qkv $o --correct-values --causal
+bad 2 'does not go with --exact' run $qkv $o --correct-values --exact
+bad 2 'goes with --map positive or hyperbolic' run $qkv $o --correct-values --map relu
+
+# Of the draws of seeds 0 to 3 each head keeps the best on 256 of its 512 rows: the median cannot be worse by much than
+# that of the best single one, and W is written as it was used.
+good run $layer --fit --features 64 --compare-rows all --best-of 4 --projection-out out/best.npy --out out/best_o.npy
+below "$(field relative_error.median)" "$fit64"
+[ "$(shape out/best.npy)" = "12, 32, 32" ] || fail "shape of W: $(shape out/best.npy)"
+good run $layer --fit --exact-keys 32 --projection-in out/best.npy --out out/again.npy
+identical out/best_o.npy out/again.npy
+good run $layer --fit --features 64 --best-of 1 --out out/a.npy
+good run $layer --fit --features 64 --out out/b.npy
+identical out/a.npy out/b.npy
+good run $layer --features 64 --map trig --best-of 2 --projection-per-head --compare
+good run $batch --best-of 3 --features 9
+rm -f out/*
+bad 2 'best-of chooses projections' run $qkv $o --best-of 2 --causal
+bad 2 'best-of chooses projections' run $qkv $o --best-of 2 --projection-in w.npy
+bad 2 'best-of expects' run $qkv $o --best-of 65
+rm -f out/*
 
 # ------------------------------------------------------------------------------------------------------------- advise
 
