@@ -80,6 +80,21 @@ between fraction_of_peak.best 0 1.2
 good --shape 1,64,16,32 --operation features-query --repeats 1
 grep -q '^flops_per_token_and_head: 1024$' stdout || fail "2 m d is not 1024"
 
+# ------------------------------------------------------------------------------------------------- fitted
+
+# Plain, plain with exact keys, fitted with them, fitted; causal: plain, fitted.
+good --shape 2,64,16,32 --fitted --repeats 2
+has map 6
+has time_over_plain.best 4
+[ "$(grep -c '^map: exponential$' stdout)" -eq 3 ] || fail "--fitted: $(cat stdout)"
+[ "$(grep -c '^exact_keys: 16$' stdout)" -eq 2 ] || fail "half of the rows: $(cat stdout)"
+between time_over_plain.best 0.05 20
+good --shape 1,8,16,32 --fitted --bidirectional --repeats 1 # no room for 16 exact keys
+has map 2
+bad 2 'fitted goes with' --fitted --sweep
+bad 2 'fitted goes with' --fitted --map relu
+bad 2 'fitted goes with' --fitted --operation exact
+
 # ------------------------------------------------------------------------------------------------- peers
 
 # Those in Python have their own test, and what an interpreter has is not for this one to know.

@@ -27,6 +27,7 @@ typedef struct curve {
     point *points;
     size_t count, drawn; /* drawn: the valid ones */
     unsigned colour;     /* PLOT_COLOURS: that of the text */
+    bool again;          /* the colour was used before: dotted */
 } curve;
 
 typedef struct drawing {
@@ -146,10 +147,14 @@ static void put(const drawing *d, const char *command, double x, double y) {
     fprintf(d->to, "%s%.2f,%.2f", command, plot_place(&d->x, x), plot_place(&d->y, y));
 }
 
+static const char *line_class(const curve *c) {
+    return c->series->style == VERIFY_THEORY ? "theory" : c->again ? "line again" : "line";
+}
+
 static void write_line(const drawing *d, const curve *c) {
     bool joined = false;
     size_t run = 0;
-    fprintf(d->to, "<path class=\"%s\" d=\"", c->series->style == VERIFY_THEORY ? "theory" : "line");
+    fprintf(d->to, "<path class=\"%s\" d=\"", line_class(c));
     for (size_t i = 0; i < c->count; ++i) {
         const point *p = &c->points[i];
         if (p->valid && p->kept) {
@@ -303,7 +308,7 @@ static void write_legend(const drawing *d) {
             write_marker(d->to, c->colour, 14.0, 7.0);
             fputs("\"/>", d->to);
         } else {
-            fprintf(d->to, "<path class=\"%s\" d=\"M2,7h24\"/>", c->series->style == VERIFY_THEORY ? "theory" : "line");
+            fprintf(d->to, "<path class=\"%s\" d=\"M2,7h24\"/>", line_class(c));
         }
         fputs("</svg><span>", d->to);
         verify_write_text(d->to, c->series->label);
@@ -323,6 +328,7 @@ static void choose_colours(drawing *d) {
     for (size_t i = 0; i < d->count; ++i) {
         verify_style style = d->curves[i].series->style;
         unsigned *own = &next[style == VERIFY_THEORY ? 1 : style == VERIFY_BAND ? 2 : 0];
+        d->curves[i].again = *own >= PLOT_COLOURS;
         d->curves[i].colour = style == VERIFY_THEORY && theories == 1 ? PLOT_COLOURS : (*own)++ % PLOT_COLOURS;
     }
 }
@@ -392,8 +398,8 @@ static void write_picture(drawing *d, const verify_plot *plot) {
     for (size_t i = 0; i < d->count; ++i) {
         const curve *c = &d->curves[i];
         double x = i % 2 ? WIDTH / 2.0 : 8.0, y = legend + LEGEND_LINE * (double)(i / 2 + 1);
-        fprintf(d->to, "<g class=\"s%u\"><path class=\"%s\" d=\"M%.0f,%.0fh24\"/></g>", c->colour,
-                c->series->style == VERIFY_THEORY ? "theory" : "line", x, y - 4.0);
+        fprintf(d->to, "<g class=\"s%u\"><path class=\"%s\" d=\"M%.0f,%.0fh24\"/></g>", c->colour, line_class(c), x,
+                y - 4.0);
         write_line_of_text(d->to, x + 30.0, y, "", c->series->label);
     }
     fputs("</svg>\n", d->to);

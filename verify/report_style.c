@@ -44,7 +44,7 @@ const char verify_report_style[] =
     ".plot text{font:12px system-ui,sans-serif;fill:var(--soft)}.plot .power{font-size:9px}\n"
     ".plot path,.key path{fill:none;stroke-linejoin:round;stroke-linecap:round}\n"
     ".plot .grid{stroke:var(--grid)}.plot .minor{stroke:var(--minor)}.plot .axis{stroke:var(--soft)}\n"
-    "path.line{stroke:var(--c);stroke-width:1.75}path.theory{stroke:var(--c);stroke-width:1.75;stroke-dasharray:6 4}\n"
+    "path.line{stroke:var(--c);stroke-width:1.75}path.theory{stroke:var(--c);stroke-width:1.75;stroke-dasharray:6 4}path.again{stroke-dasharray:1 4}\n"
     ".plot path.band,.key path.band{fill:var(--c);fill-opacity:.2;stroke:var(--c);stroke-opacity:.3}\n"
     ".plot path.bars,.key path.bars{fill:var(--c);fill-opacity:.55;stroke:var(--panel);stroke-width:.75}\n"
     ".plot path.bars.many{stroke:none}path.error{stroke:var(--c);stroke-width:1.25}\n"
