@@ -172,6 +172,7 @@ static void resolve(verify_call *call) {
     call->heads = call->heads ? call->heads : 1;
     call->heads_kv = call->heads_kv ? call->heads_kv : call->heads;
     call->n_k = call->n_k ? call->n_k : call->n;
+    call->states = call->states ? call->states : call->heads_kv;
     call->value_dim = !call->v ? VERIFY_VALUE_DIM : call->value_dim ? call->value_dim : call->dim;
 }
 
@@ -190,6 +191,7 @@ static clfavor_plan_desc plan_desc(const verify_call *call) {
     desc.max_batch = call->batch;
     desc.max_heads = call->heads;
     desc.max_n = call->n > call->n_k ? call->n : call->n_k;
+    desc.exact_keys = call->exact_count;
     /* many small states: in waves that stay in a processor's cache */
     desc.workspace_limit = call->shared && call->m <= SMALL_STATE ? SMALL_WORKSPACE : 0;
     return desc;
@@ -203,11 +205,11 @@ uint32_t verify_chunk(verify_worker *worker, const verify_call *user) {
     return entry ? entry->info.chunk : 0;
 }
 
-/* A buffer of so many floats; values NULL: for output. */
-static cl_mem buffer(verify_worker *worker, const float *values, size_t count) {
+/* A buffer of so many floats, or other words of 32 bits; values NULL: for output. */
+static cl_mem buffer(verify_worker *worker, const void *values, size_t count) {
     cl_int code;
     union { /* the interface is not const, the use is */
-        const float *from;
+        const void *from;
         void *to;
     } host = {values};
     cl_mem mem =
@@ -258,9 +260,11 @@ bool verify_attention(verify_worker *worker, const verify_call *user, const clfa
             ones[i] = 1.0F;
         call.v = ones;
     }
-    enum { Q, K, V, O, LSE, SIGN, BUFFERS };
-    const float *values[BUFFERS] = {call.q, call.k, call.v};
-    size_t counts[BUFFERS] = {inputs * n * d, inputs_kv * n_k * d, inputs_kv * n_k * dv, rows * dv, rows, rows};
+    enum { Q, K, V, O, LSE, SIGN, EXACT, BUFFERS };
+    const void *values[BUFFERS] = {[Q] = call.q, [K] = call.k, [V] = call.v, [EXACT] = call.exact_keys};
+    size_t lists = call.shared ? 1 : (size_t)(call.batch * call.states);
+    size_t counts[BUFFERS] = {inputs * n * d, inputs_kv * n_k * d,     inputs_kv * n_k * dv, rows * dv, rows,
+                              rows,           lists * call.exact_count};
     cl_mem mem[BUFFERS] = {0};
     bool good = provide_workspace(worker, entry->info.workspace_size);
     for (int i = 0; good && i < BUFFERS; ++i)
@@ -280,6 +284,8 @@ bool verify_attention(verify_worker *worker, const verify_call *user, const clfa
                                    .sign = clfavor_tensor_dense(mem[SIGN], call.heads, call.n, 1),
                                    .scale = call.scale,
                                    .workspace = worker->workspace};
+    if (call.exact_count)
+        args.exact_keys = tensor(mem[EXACT], &call, call.states, call.exact_count, 1);
     bool first = begin_use(worker, entry);
     good = good && check(worker, clfavor_enqueue_attention(entry->plan, &args, worker->queue, 0, NULL, NULL),
                          "enqueueing attention");

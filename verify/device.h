@@ -19,6 +19,9 @@ typedef struct verify_call {
     double scale;                    /* EXACT only */
     const float *q, *k, *v;          /* v NULL: all 1, value_dim VERIFY_VALUE_DIM */
     float *o, *lse, *sign;           /* NULL: not wanted */
+    const uint32_t *exact_keys;      /* [B, states, exact_count]; shared: [exact_count] */
+    uint32_t exact_count;
+    uint64_t states; /* max(H_kv, parameter sets), for exact keys; 0: heads_kv */
 } verify_call;
 
 /* Weights of the estimator, with one parameter set for each head or one for all. They belong to the worker and stay

@@ -24,9 +24,11 @@ struct verify_exact {
 /* Copied, but for the labels, which are static. */
 void verify_add_exact(verify_run *run, const verify_exact *exact);
 
-/* exact_numbers.c, exact_kernels.c, exact_rules.c */
+/* exact_numbers.c, exact_kernels.c, exact_keys.c, exact_rules.c, exact_fit.c */
 void verify_exact_numbers(verify_run *run);
 void verify_exact_kernels(verify_run *run);
+void verify_exact_keys(verify_run *run);
 void verify_exact_rules(verify_run *run);
+void verify_exact_fit(verify_run *run);
 
 #endif

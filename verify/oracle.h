@@ -4,14 +4,16 @@
 #define VERIFY_ORACLE_H
 
 #include "device.h"
+#include "moments.h"
 
 typedef struct verify_oracle {
-    const verify_call *call; /* dense, not shared; its map, shapes and inputs */
+    const verify_call *call; /* dense, not shared; its map, shapes, inputs and exact keys */
     uint32_t sets;           /* 1, heads_kv or heads */
     double scale;
-    const double *w, *phases; /* [sets, m, d], [sets, m]; NULL for elu */
-    double *o, *lse, *sign;   /* [B, H, n, dv], [B, H, n] */
-    double *cancellation;     /* [B, H, n] sum of the features' |terms| over |sum|; 1 without signs */
+    const double *w, *phases;    /* [sets, m, d], [sets, m]; NULL for elu */
+    const verify_fitted *fitted; /* EXPONENTIAL only: all of it is there */
+    double *o, *lse, *sign;      /* [B, H, n, dv], [B, H, n] */
+    double *cancellation;        /* [B, H, n] sum of the features' |terms| over |sum|; 1 without signs */
 } verify_oracle;
 
 bool verify_oracle_run(verify_worker *worker, const verify_oracle *oracle);

@@ -84,13 +84,34 @@ static double variance_of(const verify_scenario *s, const verify_pool *pool, ver
     return variance * m / s->m;
 }
 
+static bool is_exact(const verify_scenario *s, uint32_t token) {
+    bool found = false;
+    for (uint32_t t = 0; t < s->exact_count; ++t)
+        found |= s->exact[t] == token;
+    return found;
+}
+
+/* A constant beside the estimate: keys that are treated exactly have no variance. */
+static void add_exact_keys(const verify_scenario *s, const double *x, uint32_t seen, verify_moments *m) {
+    double sum = 0.0;
+    for (uint32_t t = 0; t < seen; ++t) {
+        double logit = 0.0;
+        for (uint32_t l = 0; l < s->dim; ++l)
+            logit += x[l] * s->y[(size_t)s->order[t] * s->dim + l];
+        sum += is_exact(s, t) ? exp(logit) : 0.0;
+    }
+    m->second += sum * (2.0 * m->mean + sum);
+    m->mean += sum;
+    m->exact += sum;
+}
+
 static void plan_row(const verify_scenario *s, const verify_estimand *e, const verify_pool *pool, verify_row *row) {
     double x[VERIFY_MAX_DIM], count[VERIFY_MAX_KEYS] = {0}, root = root_scale(s->dim);
     uint32_t seen = s->causal ? row->query + 1 : s->n_k;
     for (uint32_t l = 0; l < s->dim; ++l)
         x[l] = (double)s->q[(size_t)row->query * s->dim + l] * root;
     for (uint32_t t = 0; t < seen; ++t)
-        count[s->order[t]] += 1.0;
+        count[s->order[t]] += is_exact(s, t) ? 0.0 : 1.0;
     verify_target target = {.map = e->map,
                             .kind = pool->kind,
                             .dim = s->dim,
@@ -101,6 +122,8 @@ static void plan_row(const verify_scenario *s, const verify_estimand *e, const v
                             .fitted = &e->fitted};
     row->moments = verify_moments_of(&target);
     row->variance = variance_of(s, pool, row);
+    if (s->exact_count)
+        add_exact_keys(s, x, seen, &row->moments);
     row->test = (verify_catoni){
         .mean = row->moments.mean, .slack = slack_of(s, x, sqrt(row->moments.second)), .variance = row->variance};
     if (s->square) /* (X + rounding - E)^2 is off by 2 rounding |X - E| */
@@ -182,7 +205,9 @@ static bool run_scenario(verify_worker *worker, const verify_scenario *s, const 
                         .n_k = s->n_k,
                         .shared = true,
                         .q = s->q,
-                        .k = s->k};
+                        .k = s->k,
+                        .exact_keys = s->exact,
+                        .exact_count = s->exact_count};
     double *estimates = verify_alloc(worker, (size_t)call.heads * s->n, sizeof *estimates);
     bool good = estimates && (s->features ? by_features(worker, s, &call, weights, estimates)
                                           : verify_estimates(worker, &call, weights, estimates));

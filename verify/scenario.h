@@ -12,7 +12,8 @@
 typedef struct verify_estimand {
     const char *name; /* "positive", "oprf" */
     clfavor_map map;
-    verify_fitted fitted;
+    bool by_hand;         /* by clfavor_estimator_create_exponential, the others by clfavor_estimator_create_sderf */
+    verify_fitted fitted; /* into the arrays below; a is never NULL for EXPONENTIAL */
     double a[VERIFY_MAX_DIM], xbar[VERIFY_MAX_DIM], ybar[VERIFY_MAX_DIM];
     double tq[VERIFY_MAX_DIM * VERIFY_MAX_DIM], tk[VERIFY_MAX_DIM * VERIFY_MAX_DIM];
 } verify_estimand;
@@ -24,11 +25,20 @@ enum verify_estimand_id {
     VERIFY_TRIG_PHASE,
     VERIFY_GAUSSIAN,
     VERIFY_RELU,
-    VERIFY_OPRF,  /* CLFAVOR_MAP_EXPONENTIAL with one A < 0 for all axes */
-    VERIFY_SDERF, /* with A by axis, both signs, T of full rank and shifts */
+    /* CLFAVOR_MAP_EXPONENTIAL: */
+    VERIFY_OPRF,         /* one A < 0 for all axes */
+    VERIFY_SHIFT,        /* centres alone */
+    VERIFY_DIAGONAL,     /* T diagonal, one A */
+    VERIFY_FULL_BALANCE, /* T symmetric, one A */
+    VERIFY_SDERF,        /* T a rotation, A by axis, both signs */
+    VERIFY_FITTED,       /* what clfavor_fit_create makes of fixed queries, keys and values: all of it */
+    VERIFY_GENERAL,      /* all of it, filled in by hand; A of both signs, T neither symmetric nor orthogonal */
     VERIFY_ESTIMANDS
 };
-void verify_estimand_init(verify_estimand *e, enum verify_estimand_id id, uint32_t dim);
+/* false: memory is exhausted (FITTED only). */
+bool verify_estimand_init(verify_estimand *e, enum verify_estimand_id id, uint32_t dim);
+/* Not one A for all axes: the variance of blocks is then known by its bound alone. */
+bool verify_estimand_has_axes(const verify_estimand *e, uint32_t dim);
 /* OPRF's optimal A for p = mean(s)/d. */
 double verify_best_a(double p);
 bool verify_estimand_is_cosine(const verify_estimand *e);
@@ -58,9 +68,10 @@ typedef struct verify_scenario {
     uint32_t m;     /* rows of an estimate: the pool's, a multiple (draws taken together) or, if iid, a part of it */
     uint32_t chunk; /* asked for; 0: the plan's choice */
     uint32_t n, n_k, dim, keys;
-    float *q, *k;    /* [n, d], [n_k, d] */
-    double *y;       /* [keys, d] distinct keys, scaled, as rounded to float */
-    uint32_t *order; /* [n_k] which distinct key stands where */
+    float *q, *k;                   /* [n, d], [n_k, d] */
+    double *y;                      /* [keys, d] distinct keys, scaled, as rounded to float */
+    uint32_t *order;                /* [n_k] which distinct key stands where */
+    uint32_t exact[8], exact_count; /* tokens that are treated exactly, as clfavor_attention_args.exact_keys has them */
     verify_row *rows;
     size_t row_count;
     uint32_t blocks; /* the first so many take part */

@@ -44,5 +44,7 @@ void verify_add_exact(verify_run *run, const verify_exact *exact) {
 void verify_suite_deterministic(verify_run *run) {
     verify_exact_numbers(run);
     verify_exact_kernels(run);
+    verify_exact_keys(run);
     verify_exact_rules(run);
+    verify_exact_fit(run);
 }

@@ -74,7 +74,7 @@ static size_t sizes_of(const mean_data *data, verify_level level, double sizes[2
         largest /= 2.0;
     if (data->e.map == CLFAVOR_MAP_TRIG_PHASE)
         largest /= 2.0;
-    if (data->e.fitted.tq)
+    if (data->e.map == CLFAVOR_MAP_EXPONENTIAL && verify_estimand_has_axes(&data->e, data->pool->dim))
         largest /= data->pool->kind == CLFAVOR_PROJECTION_IID ? 4.0 : 8.0;
     if (level != VERIFY_NIGHTLY && data->count)
         largest /= 2.0;
@@ -227,6 +227,30 @@ static void many_keys(mean_data *data, verify_run *run) {
     }
 }
 
+/* Some of the keys are treated exactly: one in the list twice, a place that is empty. What remains are keys of at least
+ * three norms. */
+static void exact_keys(mean_data *data, verify_run *run) {
+    static const struct {
+        const char *label;
+        uint32_t n_k, count, tokens[8];
+    } all[] = {{"5 keys, 2 of them exact", 5, 4, {4, 1, UINT32_MAX, 1}},
+               {"chunk+1 keys, 4 of them exact", CHUNK + 1, 6, {CHUNK, 0, 7, 7, UINT32_MAX, 20}}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
+        verify_scenario *s = add(data, run, all[i].label, 2, all[i].n_k, KEYS, 2);
+        if (!s)
+            return;
+        s->chunk = CHUNK;
+        memcpy(s->exact, all[i].tokens, sizeof s->exact);
+        s->exact_count = all[i].count;
+        several(data, s, i > 0);
+        for (uint32_t row = 0; row < 2; ++row) {
+            several_query(data, s, row, (int)row);
+            s->rows[row].query = row;
+            snprintf(s->rows[row].label, sizeof s->rows[row].label, "query %u", row);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------ the job */
 
 static void release(void *memory) {
@@ -307,7 +331,7 @@ static void add_job(verify_run *run, const verify_pool *pool, enum verify_estima
     if (!data)
         return;
     data->pool = pool;
-    verify_estimand_init(&data->e, id, pool->dim);
+    run->out_of_memory |= !verify_estimand_init(&data->e, id, pool->dim);
     bool relu = id == VERIFY_RELU, fixed = pool->kind == CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM;
     void (*single)(mean_data *, verify_run *, const char *, double, uint32_t, bool) = relu ? one_key_relu : one_key;
     single(data, run, "near key", 0.5, 1, false);
@@ -318,8 +342,12 @@ static void add_job(verify_run *run, const verify_pool *pool, enum verify_estima
             single(data, run, "features, near key", 0.5, 1, true);
         /* the variance of simplex blocks with several keys is a loose bound, which takes many draws */
         bool loose = pool->kind == CLFAVOR_PROJECTION_SIMPLEX && run->options.level != VERIFY_NIGHTLY;
-        if (id != VERIFY_SDERF && id != VERIFY_GAUSSIAN && !loose)
+        bool special = id > VERIFY_OPRF && run->options.level != VERIFY_NIGHTLY;
+        if (!special && id != VERIFY_GAUSSIAN && !loose)
             many_keys(data, run);
+        bool bound = pool->kind == CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS && run->options.level != VERIFY_NIGHTLY;
+        if (!loose && (id == VERIFY_POSITIVE || (id == VERIFY_FITTED && !bound)))
+            exact_keys(data, run);
     }
     if (!fixed && (run->options.level == VERIFY_NIGHTLY || !relu))
         single(data, run, pool->dim == 6 ? "m=112, near key" : "4 m, near key", 0.5, 4, false);
@@ -346,11 +374,19 @@ static bool below_nightly(clfavor_projection_kind kind, uint32_t dim, int id) {
     bool basic = id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC || id == VERIFY_TRIG, phase = id == VERIFY_TRIG_PHASE;
     switch (kind) {
     case CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS:
-        return dim == 6 && (basic || id == VERIFY_RELU || id == VERIFY_SDERF);
+        return dim == 6 && (basic || id == VERIFY_RELU || id == VERIFY_FULL_BALANCE || id == VERIFY_FITTED);
     case CLFAVOR_PROJECTION_SIMPLEX:
-        return dim == 6 && basic;
+        return dim == 6 && (basic || id == VERIFY_SHIFT);
     case CLFAVOR_PROJECTION_ORTHOGONAL_FIXED_NORM:
         if (phase || id == VERIFY_RELU) /* which it does not bias more */
+            return false;
+        break;
+    case CLFAVOR_PROJECTION_ORTHOGONAL:
+        if (id == VERIFY_SDERF || id == VERIFY_GENERAL) /* of which only a bound of the variance is known */
+            return false;
+        break;
+    case CLFAVOR_PROJECTION_IID:
+        if (id == VERIFY_DIAGONAL)
             return false;
         break;
     default:
@@ -358,7 +394,7 @@ static bool below_nightly(clfavor_projection_kind kind, uint32_t dim, int id) {
     }
     if (dim == 64)
         return id == VERIFY_POSITIVE || id == VERIFY_HYPERBOLIC;
-    return dim == 6 || !(phase || id == VERIFY_OPRF || id == VERIFY_SDERF);
+    return dim == 6 || (!phase && id < VERIFY_OPRF);
 }
 
 void verify_suite_mean(verify_run *run) {
@@ -372,8 +408,10 @@ void verify_suite_mean(verify_run *run) {
             if (fixed && dims[i] == 64) /* its bias is below what is found there */
                 continue;
             for (int id = 0; id < VERIFY_ESTIMANDS; ++id) {
-                bool fitted = id == VERIFY_OPRF || id == VERIFY_SDERF;
-                bool taken = run->options.level == VERIFY_NIGHTLY || below_nightly(kinds[k], dims[i], id);
+                bool fitted = id >= VERIFY_OPRF;
+                bool special = fitted && id != VERIFY_OPRF && id != VERIFY_FITTED; /* what FITTED has together */
+                bool taken = run->options.level == VERIFY_NIGHTLY ? dims[i] == 6 || !special
+                                                                  : below_nightly(kinds[k], dims[i], id);
                 if (taken && !(fixed && fitted))
                     add_job(run, verify_pool_standard(run, dims[i], kinds[k]), (enum verify_estimand_id)id);
             }

@@ -142,7 +142,7 @@ static square_data *new_data(verify_run *run, const verify_pool *pool, enum veri
     square_data *data = pool ? verify_new(run, 1, sizeof *data) : NULL;
     if (data) {
         data->pool = pool;
-        verify_estimand_init(&data->e, id, pool->dim);
+        run->out_of_memory |= !verify_estimand_init(&data->e, id, pool->dim);
     }
     return data;
 }
@@ -362,6 +362,10 @@ void verify_suite_variance(verify_run *run) {
     verify_pool *octaves = verify_pool_get(run, 6, CLFAVOR_PROJECTION_IID, LAST_M, 8);
     for (size_t i = 0; i < 3; ++i)
         add_octaves(run, octaves, maps[i]);
+    add_octaves(run, octaves, VERIFY_FITTED);
+    if (run->options.level != VERIFY_QUICK)
+        for (int id = VERIFY_OPRF; id < VERIFY_FITTED; ++id)
+            add_octaves(run, octaves, (enum verify_estimand_id)id);
     const verify_pool *pools[PARTS] = {verify_pool_get(run, 6, CLFAVOR_PROJECTION_ORTHOGONAL, 4, 4096),
                                        verify_pool_get(run, 6, CLFAVOR_PROJECTION_ORTHOGONAL, 14, 2048),
                                        verify_pool_standard(run, 6, CLFAVOR_PROJECTION_ORTHOGONAL),
@@ -369,6 +373,7 @@ void verify_suite_variance(verify_run *run) {
     for (size_t p = 0; p < PARTS; ++p)
         for (size_t i = 0; i < 3; ++i)
             add_blocks(run, pools[p], maps[i]);
+    add_blocks(run, pools[2], VERIFY_SHIFT);
     for (size_t i = 0; i < 3; ++i)
         if (i != 1 || run->options.level != VERIFY_QUICK)
             add_pairs(run, pools[2], maps[i]);
