@@ -120,9 +120,10 @@ int predict_error(predictor *p, const options *user, uint32_t draws, predicted *
 int predict_best(predictor *p, const options *user, uint64_t *seeds) {
     const run_shape *shape = p->shape;
     size_t heads = (size_t)p->comparison.heads, sets = (size_t)shape->heads_kv;
-    double *errors = calloc(heads + 2 * sets, sizeof *errors), *least = errors + heads, *own = least + sets;
+    double *errors = calloc(heads + 2 * sets, sizeof *errors);
     if (!errors)
         return cli_error(CLI_FAILED, "host memory is exhausted");
+    double *least = errors + heads, *own = least + sets;
     int status = CLI_OK;
     for (uint32_t draw = 0; draw < user->best_of && !status; ++draw) {
         options o = *user;

@@ -69,7 +69,7 @@ test_call test_call_create(test_device *device, clfavor_context *context, const 
     }
     if (c->exact_count) {
         size_t count = (size_t)(c->batch * states * c->exact_count);
-        call.exact_keys = test_buffer_create(device, (const float *)c->exact_keys, count); /* bits are bits */
+        call.exact_keys = test_buffer_create(device, (const void *)c->exact_keys, count); /* bits are bits */
         call.args.exact_keys = test_tensor(&call.exact_keys, states, c->exact_count, 1);
     }
     return call;
