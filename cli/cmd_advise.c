@@ -16,17 +16,10 @@ typedef struct job {
     report_file svg;
 } job;
 
-static const char *const names[] = {"q", "k", "v"};
-
 static int open_inputs(job *j) {
     const options *o = &j->options;
-    const char *paths[] = {o->q, o->k, o->v};
-    array_axes axes[3];
-    int status = CLI_OK;
-    for (int i = 0; i < 3 && !status; ++i)
-        status = inputs_open(&j->arrays[i], &axes[i], names[i], paths[i]);
-    if (!status)
-        status = inputs_shape(&j->shape, j->arrays, axes, false);
+    const char *const paths[] = {o->q, o->k, o->v};
+    int status = inputs_open_all(j->arrays, &j->shape, paths, false);
     if (!status)
         status = inputs_check_paths(&o->out, 1, paths, 3);
     return status;
@@ -40,9 +33,9 @@ static int work(job *j) {
         (status = report_files_open(&j->svg, 1)))
         return status;
     for (int i = 0; i < 3; ++i)
-        inputs_note(&j->arrays[i], names[i]);
+        inputs_note(&j->arrays[i], inputs_names[i]);
     for (int i = 0; i < 3 && !status; ++i)
-        status = tensor_upload(&j->session, &j->arrays[i], names[i], &j->buffers[i]);
+        status = tensor_upload(&j->session, &j->arrays[i], inputs_names[i], &j->buffers[i]);
     if (status || (status = advise(&j->advice, &j->session, o, &j->shape, j->arrays, j->buffers)))
         return status;
     j->advice.device = j->session.device.name;

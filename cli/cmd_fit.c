@@ -14,17 +14,10 @@ typedef struct job {
     outfile out;
 } job;
 
-static const char *const names[] = {"q", "k", "v"};
-
 static int open_inputs(job *j) {
     options *o = &j->options;
-    const char *paths[] = {o->q, o->k, o->v ? o->v : o->k};
-    array_axes axes[3];
-    int status = CLI_OK;
-    for (int i = 0; i < 3 && !status; ++i)
-        status = inputs_open(&j->arrays[i], &axes[i], names[i], paths[i]);
-    if (!status)
-        status = inputs_shape(&j->shape, j->arrays, axes, false);
+    const char *const paths[] = {o->q, o->k, o->v ? o->v : o->k};
+    int status = inputs_open_all(j->arrays, &j->shape, paths, false);
     if (!status && !o->v) /* stood in for it */
         npy_close(&j->arrays[2]);
     if (!status) {
@@ -83,7 +76,7 @@ static int work(job *j) {
     if (!status && !outfile_open(&j->out, o->out, error))
         status = cli_error(CLI_FAILED, "%s", error);
     for (int i = 0; i < 3 && !status; ++i)
-        inputs_note(&j->arrays[i], names[i]);
+        inputs_note(&j->arrays[i], inputs_names[i]);
     if (!status)
         status = fitting_run(&j->fitting, o, j->arrays);
     if (!status)

@@ -36,14 +36,8 @@ enum { Q, K, V, O, LSE, SIGN };
 
 static int open_inputs(run *r) {
     options *o = &r->options;
-    static const char *const names[] = {"q", "k", "v"};
-    const char *paths[] = {o->q, o->k, o->v};
-    array_axes axes[3];
-    int status = CLI_OK;
-    for (int i = 0; i < 3 && !status; ++i)
-        status = inputs_open(&r->arrays[i], &axes[i], names[i], paths[i]);
-    if (!status)
-        status = inputs_shape(&r->shape, r->arrays, axes, o->causal);
+    const char *const paths[] = {o->q, o->k, o->v};
+    int status = inputs_open_all(r->arrays, &r->shape, paths, o->causal);
     if (!status)
         status = fitting_open(&r->fitting, o, &r->shape);
     if (!status)
@@ -75,9 +69,8 @@ static int create_outputs(run *r) {
 
 static void print_notes(const run *r) {
     projection_notes(&r->projection, &r->options);
-    static const char *const names[] = {"q", "k", "v"};
     for (int i = 0; i < 3; ++i)
-        inputs_note(&r->arrays[i], names[i]);
+        inputs_note(&r->arrays[i], inputs_names[i]);
 }
 
 static int make_buffers(run *r) {
@@ -169,11 +162,10 @@ static int prepare(run *r) {
 
 /* q, k and v on the device, and a predictor on them. */
 static int open_predictor(run *r, predictor *p, uint64_t rows) {
-    static const char *const names[] = {"q", "k", "v"};
     int status = CLI_OK;
     for (int i = 0; i < 3 && !status; ++i)
         if (!r->buffers[i])
-            status = tensor_upload(&r->session, &r->arrays[i], names[i], &r->buffers[i]);
+            status = tensor_upload(&r->session, &r->arrays[i], inputs_names[i], &r->buffers[i]);
     return status ? status : predictor_open(p, &r->session, &r->shape, r->arrays, r->buffers, r->options.scale, rows);
 }
 

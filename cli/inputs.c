@@ -56,6 +56,16 @@ int inputs_shape(run_shape *shape, const npy_array arrays[3], const array_axes a
     return CLI_OK;
 }
 
+const char *const inputs_names[3] = {"q", "k", "v"};
+
+int inputs_open_all(npy_array arrays[3], run_shape *shape, const char *const paths[3], bool causal) {
+    array_axes axes[3];
+    int status = CLI_OK;
+    for (int i = 0; i < 3 && !status; ++i)
+        status = inputs_open(&arrays[i], &axes[i], inputs_names[i], paths[i]);
+    return status ? status : inputs_shape(shape, arrays, axes, causal);
+}
+
 int inputs_check_paths(const char *const *outputs, size_t output_count, const char *const *inputs, size_t input_count) {
     for (size_t i = 0; i < output_count; ++i) {
         for (size_t j = 0; outputs[i] && j < input_count; ++j)

@@ -24,6 +24,10 @@ void inputs_note(const npy_array *array, const char *name);
 /* Checks q, k and v against each other. */
 int inputs_shape(run_shape *shape, const npy_array arrays[3], const array_axes axes[3], bool causal);
 
+/* Both for q, k and v. */
+int inputs_open_all(npy_array arrays[3], run_shape *shape, const char *const paths[3], bool causal);
+extern const char *const inputs_names[3];
+
 /* Refuses two outputs, or an output and an input, that are one file. NULL paths are skipped. */
 int inputs_check_paths(const char *const *outputs, size_t output_count, const char *const *inputs, size_t input_count);
 
