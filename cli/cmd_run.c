@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 #include "attention.h"
+#include "choose.h"
 #include "cmd.h"
 #include "compare.h"
 #include "fitting.h"
 #include "message.h"
 #include "options.h"
-#include "predict.h"
 #include "projection.h"
 #include "report.h"
 #include "tensor_io.h"
@@ -160,87 +160,6 @@ static int prepare(run *r) {
     return attention_create(&r->attention, s, &desc, &args, info.sets);
 }
 
-/* q, k and v on the device, and a predictor on them. */
-static int open_predictor(run *r, predictor *p, uint64_t rows) {
-    int status = CLI_OK;
-    for (int i = 0; i < 3 && !status; ++i)
-        if (!r->buffers[i])
-            status = tensor_upload(&r->session, &r->arrays[i], inputs_names[i], &r->buffers[i]);
-    return status ? status : predictor_open(p, &r->session, &r->shape, r->arrays, r->buffers, r->options.scale, rows);
-}
-
-/* --best-of: the draw for each K/V head. */
-static int choose_draws(run *r) {
-    const options *o = &r->options;
-    options asked = *o;
-    predictor p = {0};
-    uint32_t sets = (uint32_t)r->shape.heads_kv;
-    uint64_t *seeds = malloc(sets * sizeof *seeds);
-    int status = seeds ? open_predictor(r, &p, CHOOSE_ROWS) : cli_error(CLI_FAILED, "host memory is exhausted");
-    if (r->fitting.active) { /* which adds the exact keys again */
-        asked.features = r->fitting.total;
-        asked.exact_keys = r->fitting.exact;
-        asked.exact_keys_given = true;
-        asked.map = r->fitting.fitted ? CLFAVOR_MAP_POSITIVE : o->map;
-        asked.scale = o->estimator ? 0 : o->scale;
-    }
-    if (!status)
-        status = predict_best(&p, &asked, seeds);
-    if (!status)
-        status = projection_choose(&r->projection, seeds, sets);
-    predictor_close(&p);
-    free(seeds);
-    return status;
-}
-
-/* --target-error: the smallest M of a ladder whose predicted median error is low enough. */
-static int choose_features(run *r) {
-    options *o = &r->options;
-    predictor p = {0};
-    double least = INFINITY;
-    uint32_t least_at = 0;
-    uint64_t heads = r->shape.batch * r->shape.heads;
-    predicted found = {.errors = malloc((size_t)heads * sizeof(double))};
-    int status = found.errors ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
-    if (!status)
-        status = open_predictor(r, &p, PREDICT_ROWS);
-    p.quiet = true; /* the fit that is run will say it */
-    bool met = false, last = false;
-    uint32_t most = 0;
-    for (size_t i = 0; !status && !met && !last && i < PREDICT_LADDER; ++i) {
-        options own = *o;
-        own.features = most = predict_ladder[i];
-        last = most > r->shape.n_k && !o->causal; /* all keys are exact */
-        if ((status = predict_error(&p, &own, PREDICT_DRAWS, &found)))
-            break;
-        double error = compare_median(found.errors, (size_t)heads);
-        if (error < least) {
-            least = error;
-            least_at = most;
-        }
-        met = error <= o->target_error;
-    }
-    if (!status && !met)
-        status = cli_error(CLI_FAILED,
-                           "no M up to %u has a predicted error of at most %g (the least is %.3g, at M = %u); exact "
-                           "attention (--exact) would take about %.3g s here",
-                           most, o->target_error, least, least_at,
-                           p.comparison.seconds * (double)r->shape.n / (double)p.comparison.rows);
-    if (!status) {
-        cli_note("M = %u has a predicted error of %.3g%s (median over heads, %" PRIu64 " query rows, %u draws)",
-                 least_at, least, o->causal ? " without --causal" : "", p.comparison.rows, PREDICT_DRAWS);
-        r->predicted_error = least;
-        o->features = least_at;
-        projection_close(&r->projection);
-        fitting_close(&r->fitting);
-        if (!(status = fitting_open(&r->fitting, o, &r->shape)))
-            status = projection_open(&r->projection, o, r->shape.d, r->shape.heads_kv, r->shape.heads);
-    }
-    predictor_close(&p);
-    free(found.errors);
-    return status;
-}
-
 /* Once, or a warm-up and --repeat runs, whose medians count. */
 static int execute(run *r) {
     uint32_t repeat = r->options.repeat;
@@ -336,10 +255,18 @@ static json_t *report(const run *r) {
 static int work(run *r) {
     const options *o = &r->options;
     int status;
-    if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)) ||
-        (o->target_error != 0 && (status = choose_features(r))) || (o->best_of && (status = choose_draws(r))) ||
-        (status = create_outputs(r)))
+    if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)))
         return status;
+    chooser chosen = {.options = &r->options,
+                      .session = &r->session,
+                      .shape = &r->shape,
+                      .arrays = r->arrays,
+                      .buffers = r->buffers,
+                      .fitting = &r->fitting,
+                      .projection = &r->projection};
+    if ((status = choose(&chosen)) || (status = create_outputs(r)))
+        return status;
+    r->predicted_error = chosen.predicted_error;
     print_notes(r);
     if ((status = prepare(r)) || (status = execute(r)) || (status = write_outputs(r)))
         return status;

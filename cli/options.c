@@ -166,9 +166,10 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         return parse_positive("target-error", arg, &o->target_error);
     case KEY_EXACT_KEYS: {
         uint64_t count = 0;
-        int status = options_unsigned("exact-keys", arg, 0, CLFAVOR_MAX_FEATURES, &count);
+        o->exact_auto = o->command == COMMAND_RUN && strcmp(arg, "auto") == 0;
+        int status = o->exact_auto ? CLI_OK : options_unsigned("exact-keys", arg, 0, CLFAVOR_MAX_FEATURES, &count);
         o->exact_keys = (uint32_t)count;
-        o->exact_keys_given = true;
+        o->exact_keys_given = !o->exact_auto;
         return status;
     }
     case KEY_SAMPLE:
@@ -257,12 +258,15 @@ static int check_fit(const options *o) {
     if (o->correct && o->map != CLFAVOR_MAP_POSITIVE && o->map != CLFAVOR_MAP_HYPERBOLIC)
         return cli_error(CLI_USAGE,
                          "--correct-values goes with --map positive or hyperbolic, with --fit and --estimator");
-    if (o->exact_keys && o->map != CLFAVOR_MAP_POSITIVE && o->map != CLFAVOR_MAP_HYPERBOLIC)
+    if ((o->exact_keys || o->exact_auto) && o->map != CLFAVOR_MAP_POSITIVE && o->map != CLFAVOR_MAP_HYPERBOLIC)
         return cli_error(CLI_USAGE, "--exact-keys goes with --map positive or hyperbolic, with --fit and --estimator");
     if (o->fit && o->causal && !o->allow_leak)
         return cli_error(CLI_USAGE, "--fit with --causal would tell earlier rows of later ones through the parameters: "
                                     "fit other data with `clfavor fit' and give --estimator, or say "
                                     "--allow-future-leak");
+    if (o->exact_auto && (o->causal || o->exact || o->projection_in || o->target_error != 0))
+        return cli_error(CLI_USAGE, "--exact-keys auto does not go with --causal, --exact, --projection-in or "
+                                    "--target-error; leave one of them out");
     if (o->target_error != 0 && (o->features || o->exact_keys_given || o->projection_in))
         return cli_error(CLI_USAGE, "--target-error chooses M and the exact keys; leave --features, --exact-keys and "
                                     "--projection-in out");

@@ -33,7 +33,7 @@ typedef struct options {
     clfavor_fit_method fit_method;
     double target_error; /* 0: not given */
     bool map_given, projection_given, seed_given, projection_per_head;
-    bool fit, exact_keys_given, allow_leak, methods, correct;
+    bool fit, exact_keys_given, exact_auto, allow_leak, methods, correct;
     bool causal, exact, compare, json;
 } options;
 

@@ -34,7 +34,8 @@
     OPTION("fit-method", KEY_FIT_METHOD, "NAME",                                                                       \
            "attention (default), or for comparison plain, oprf, shift, diagonal, full or sderf"),                      \
         OPTION("exact-keys", KEY_EXACT_KEYS, "T",                                                                      \
-               "Treat the T heaviest keys of each head exactly; they count among the M rows of --features. Default "   \
+               "Treat the T heaviest keys of each head exactly; they count among the M rows of --features; `run' "     \
+               "takes auto, too: the number with the least predicted error, from none to 3/4 of M. Default "           \
                "with a fit: half of M, more where there are few keys; none with --causal"),                            \
         OPTION("sample", KEY_SAMPLE, "N",                                                                              \
                "Queries a head to fit with (default 256 to 1024, fewer where keys are many)")

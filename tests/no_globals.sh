@@ -51,13 +51,15 @@ data=$(writable_data $(cat "$work/objects"))
 # What may be imported.
 cat >"$work/allowed" <<'LIST'
 cl[A-Z][A-Za-z]*                                    OpenCL
-(cos|exp|exp2|log|log1p|sin|sincos|sqrt)            libm
+(cos|exp|exp2|fmax|fmin|hypot|log|log1p|pow|sin|sincos|sqrt) libm
+qsort                                               <stdlib.h>, which keeps no state
 (malloc|calloc|realloc|free)                        memory
 mem(chr|cmp|cpy|move|set)                           <string.h>
 str(chr|cmp|cspn|len|ncmp|spn|str)                  <string.h>, without what keeps state
 v?snprintf                                          text into our own buffers
 (fopen|fread|fclose|ferror|feof)                    kernel_dir, a folder that the caller names, for development
 mtx_(init|lock|unlock|destroy)                      locks inside the caller's objects
+thrd_(create|join)                                  threads that a fit is told to use, and ends
 timespec_get                                        the time that a build took
 __(mem|str|v?snprintf|fread)[a-z]*_chk              the checked forms of distributions' hardening
 __stack_chk_fail                                    the stack protector

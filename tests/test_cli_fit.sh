@@ -459,6 +459,16 @@ bad 2 'best-of chooses projections' run $qkv $o --best-of 2 --projection-in w.np
 bad 2 'best-of expects' run $qkv $o --best-of 65
 rm -f out/*
 
+good run $layer --fit --exact-keys auto --features 64 --compare-rows all
+notes 1 'have the least predicted error'
+below "$(field relative_error.median)" "$(awk -v x="$fit64" 'BEGIN { print 1.2 * x }')"
+good run $layer --exact-keys auto --features 64
+good run $qkv --estimator e.npz --exact-keys auto
+good run --q one.npy --k one.npy --v onev.npy --fit --exact-keys auto --features 2
+bad 2 'exact-keys auto does not go with' run $qkv $o --fit --exact-keys auto --causal --allow-future-leak
+bad 2 'exact-keys auto does not go with' run $qkv $o --fit --exact-keys auto --target-error 0.1
+bad 2 'exact-keys expects' fit $qkv $o --exact-keys auto
+
 # ------------------------------------------------------------------------------------------------------------- advise
 
 fields="device class shape mean_s_plain mean_s effective_keys features exact_keys predicted_error predicted_error_per_head
