@@ -78,15 +78,6 @@ static inline __global const uint *indices_at(__global const uint *exact_keys, c
                                               ulong state) {
     return exact_keys + at.offset + state / sizes.state_heads * at.batch + state % sizes.state_heads * at.head;
 }
-
-/* The key of exact row t; n_k where there is none, or an earlier row has it. */
-static inline ulong exact_key(__global const uint *indices, ulong stride, uint t, ulong n_k) {
-    const ulong index = indices[t * stride];
-    for (uint other = 0; other < t; ++other)
-        if (indices[other * stride] == index)
-            return n_k;
-    return min(index, n_k);
-}
 #endif
 
 /* Row r of a matrix in panels times x. */
@@ -102,7 +93,7 @@ static inline float project(__global const float *panels, __global const float *
 __kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
                             __global const float *x, clfavor_view view, __global const float *weights,
                             clfavor_weights_layout layout, int key, __global const uint *exact_keys,
-                            clfavor_view at_exact, clfavor_exact exact, __global const float *k, clfavor_view k_view) {
+                            clfavor_view at_exact) {
     const uint t = get_global_id(0), slot = get_global_id(1);
     if (t >= wave.tokens)
         return;
@@ -137,39 +128,21 @@ __kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, cl
 
 /* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. [row + rows * token, state or slot] */
 __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *x,
-                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key,
-                        __global const uint *exact_keys, clfavor_view at_exact, clfavor_exact exact,
-                        __global const float *k, clfavor_view k_view) {
-    const uint rows = sizes.rows + (EXACT && !key ? sizes.exact : 0);
-    const uint index = get_global_id(0), r = index % rows, t = index / rows, slot = get_global_id(1);
+                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key) {
+    const uint index = get_global_id(0), r = index % sizes.rows, t = index / sizes.rows, slot = get_global_id(1);
     if (t >= wave.tokens)
         return;
     const ulong state = wave.state + (key ? slot : slot / wave.heads);
     const ulong place = (ulong)slot * wave.capacity + t;
     x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
     x += (wave.token + t) * view.token;
-    __global float *out = workspace + (key ? wave.keys + place * FEATURES : wave.queries + place * QUERY_FEATURES) + r;
-#if EXACT
-    if (r >= sizes.rows) { /* features lack the query's scalar and the norm */
-        const ulong other =
-            exact_key(indices_at(exact_keys, at_exact, sizes, state), at_exact.token, r - sizes.rows, sizes.n_k);
-        if (other < sizes.n_k) {
-            k += state_place(k_view, sizes, state) + other * k_view.token;
-            float product = 0.0f;
-            for (uint l = 0; l < DIM; ++l)
-                product = MAD(k[l] * exact.scale, x[l], product);
-            *out = product - workspace[wave.query_scalars + place] - exact.log2_norm;
-        } else
-            *out = NEG_INF;
-        return;
-    }
-#endif
 #if FAMILY == FAMILY_ELU
     const float y = x[r];
 #else
     weights += set_place(layout, sizes, state);
     const float y = project(weights + (key ? layout.wk : layout.wq), x, r) + weights[(key ? layout.bk : layout.bq) + r];
 #endif
+    __global float *out = workspace + (key ? wave.keys + place * FEATURES : wave.queries + place * QUERY_FEATURES) + r;
 #if LOG_MAP
     *out = key ? map_exponent(y) + workspace[wave.key_scalars + place] : map_exponent(y);
 #else
@@ -177,6 +150,49 @@ __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavo
         out[part * sizes.rows] = map_value(y, part);
 #endif
 }
+
+#if EXACT
+/* The keys that are treated exactly, each once; n_k for none. [t, state] */
+__kernel void exact_indices(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                            __global const uint *exact_keys, clfavor_view at_exact) {
+    const uint t = get_global_id(0), state = get_global_id(1);
+    if (t >= sizes.exact)
+        return;
+    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, wave.state + state);
+    ulong index = indices[t * at_exact.token];
+    for (uint other = 0; other < t; ++other)
+        index = indices[other * at_exact.token] == index ? sizes.n_k : index;
+    workspace[wave.exact + (ulong)state * sizes.exact + t] = as_float((uint)min(index, (ulong)0xffffffffu));
+}
+
+/* Index of exact row t of the wave's state; not below n_k where there is none. */
+static inline ulong exact_index(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                                ulong state, uint t) {
+    return as_uint(workspace[wave.exact + state * sizes.exact + t]);
+}
+
+/* Exponents of the rows of exact keys, which follow the features; without the query's scalar, which features lack,
+ * since it may be so large that nothing of these would be left. [t + exact * token, slot] */
+__kernel void exact_exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                              __global const float *x, clfavor_view view, clfavor_exact exact, __global const float *k,
+                              clfavor_view k_view) {
+    const uint index = get_global_id(0), r = index % sizes.exact, t = index / sizes.exact, slot = get_global_id(1);
+    if (t >= wave.tokens)
+        return;
+    const ulong place = (ulong)slot * wave.capacity + t, state = slot / wave.heads;
+    const ulong other = exact_index(workspace, wave, sizes, state, r);
+    __global float *out = workspace + wave.queries + place * QUERY_FEATURES + FEATURES + r;
+    *out = NEG_INF;
+    if (other >= sizes.n_k)
+        return;
+    x += slot_place(view, sizes, wave, slot) + (wave.token + t) * view.token;
+    k += state_place(k_view, sizes, wave.state + state) + other * k_view.token;
+    float product = 0.0f;
+    for (uint l = 0; l < DIM; ++l)
+        product = MAD(k[l] * exact.scale, x[l], product);
+    *out = product - exact.log2_norm;
+}
+#endif
 
 /* c at the start of each chunk and at the end of the wave. [reference, state] */
 __kernel void references(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
@@ -220,17 +236,21 @@ __kernel void chunk_states(__global float *workspace, clfavor_gpu_wave wave, clf
     const uint first = chunk * wave.chunk, end = min(first + wave.chunk, wave.tokens);
     __global const float *weight = workspace + wave.queries + (ulong)state * wave.capacity * FEATURES + f;
     v += state_place(view, sizes, wave.state + state) + wave.token * view.token + wave.column + column;
-#if EXACT
+#if EXACT /* what is left out has features of 0, and 0 times an infinity would be NaN */
     __global const float *scalar = workspace + wave.key_scalars + (ulong)state * wave.capacity;
+#define LEFT_OUT(j) (scalar[j] == NEG_INF)
+#else
+#define LEFT_OUT(j) false
 #endif
     running_sum sum = {0.0f, 0.0f};
     for (uint block = first; block < end; block += BLOCK) {
         float part = 0.0f;
         for (uint j = block; j < min(block + BLOCK, end); ++j)
-#if EXACT /* 0 times an infinity would be NaN */
-            if (scalar[j] != NEG_INF)
-#endif
-                part = MAD(weight[(ulong)j * FEATURES], column < wave.columns ? v[j * view.token] : 1.0f, part);
+            part = MAD(weight[(ulong)j * FEATURES],
+                       LEFT_OUT(j)             ? 0.0f
+                       : column < wave.columns ? v[j * view.token]
+                                               : 1.0f,
+                       part);
         sum = add(sum, part);
     }
     workspace[wave.starts + (((ulong)state * CHUNK_CAPACITY + chunk) * FEATURES + f) * ALL_COLUMNS + column] =
@@ -320,7 +340,7 @@ __kernel void row_references(__global float *workspace, clfavor_gpu_wave wave, c
     __global const float *query = workspace + wave.queries + row * QUERY_FEATURES;
     float reference = NEG_INF;
     for (uint f = 0; f < QUERY_FEATURES; ++f) {
-        const float e = query[f] + (f < FEATURES ? state[f] : 0.0f);
+        const float e = f < FEATURES ? query[f] + state[f] : query[f] - workspace[wave.query_scalars + row];
         reference = LARGER(e, reference);
     }
 #else
@@ -340,9 +360,13 @@ __kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, cl
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i;
-    const float c = f < FEATURES ? row_state_references(workspace, wave, sizes, slot, i)[LOG_MAP ? f : 0] : 0.0f;
     const float reference = workspace[wave.row_references + row];
     __global float *query = workspace + wave.queries + row * QUERY_FEATURES + f;
+    if (f >= FEATURES) { /* the sum is what lse takes */
+        *query = power(*query, reference + workspace[wave.query_scalars + row]);
+        return;
+    }
+    const float c = row_state_references(workspace, wave, sizes, slot, i)[LOG_MAP ? f : 0];
     *query = LOG_MAP ? power(*query + c, reference) : *query * power(c, reference);
 }
 
@@ -350,8 +374,7 @@ __kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, cl
  * values. `v` is at the head's first token. */
 static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
                             __global const float *v, ulong v_token, uint slot, uint i, uint column,
-                            __global const uint *exact_keys, clfavor_view at_exact, __global const float *corrections,
-                            clfavor_view at_corrections) {
+                            __global const float *corrections, clfavor_view at_corrections) {
     const ulong row = (ulong)slot * wave.capacity + i;
     const uint chunk = wave.causal ? i / wave.chunk : 0, first = chunk * wave.chunk;
     const uint count = wave.causal ? i - first + 1 : 0;
@@ -373,13 +396,10 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
         sum = add(sum, part);
     }
 #if EXACT
-    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, wave.state + slot / wave.heads);
     for (uint t = 0; t < sizes.exact; ++t) {
-        const ulong index = indices[t * at_exact.token];
-        const float w = weight[FEATURES + t];
-        if (w == 0.0f && exact_key(indices, at_exact.token, t, sizes.n_k) == sizes.n_k) /* none, or there before */
-            continue;
-        sum = add(sum, w * (column < wave.columns ? v[index * v_token + column] : 1.0f));
+        const ulong index = exact_index(workspace, wave, sizes, slot / wave.heads, t);
+        if (index < sizes.n_k)
+            sum = add(sum, weight[FEATURES + t] * (column < wave.columns ? v[index * v_token + column] : 1.0f));
     }
 #endif
 #if CORRECT /* sum_r w_r n_r B_r, besides sum_r w_r S_r */
@@ -399,14 +419,12 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
 
 /* sum_j A_ij relative to the row's reference, and the lse and sign made from it. [row, slot] */
 __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global float *lse,
-                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm,
-                           __global const uint *exact_keys, clfavor_view at_exact) {
+                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm) {
     const uint i = get_global_id(0), slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
-    const float sum =
-        row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, exact_keys, at_exact, workspace, at_exact);
+    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, workspace, lse_view);
     workspace[wave.denominators + row] = sum;
     if (lse) {
         const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
@@ -420,15 +438,14 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
 
 /* [column + columns * row, slot] */
 __kernel void outputs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
-                      clfavor_view v_view, __global float *o, clfavor_view o_view, __global const uint *exact_keys,
-                      clfavor_view at_exact, __global const float *corrections, clfavor_view at_corrections) {
+                      clfavor_view v_view, __global float *o, clfavor_view o_view, __global const float *corrections,
+                      clfavor_view at_corrections) {
     const uint index = get_global_id(0), column = index % wave.columns, i = index / wave.columns,
                slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.column;
-    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, exact_keys, at_exact,
-                              corrections, at_corrections);
+    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, corrections, at_corrections);
     const float denominator = workspace[wave.denominators + (ulong)slot * wave.capacity + i];
     o[slot_place(o_view, sizes, wave, slot) + (wave.token + i) * o_view.token + wave.column + column] =
         denominator == 0.0f ? 0.0f : sum / denominator;

@@ -20,13 +20,14 @@ typedef struct clfavor_gpu_wave {
      * columns + 1 (the last one is the sum without values, n):
      *   keys          [state][T][F]             exponents or values
      *   key_scalars   [state][T]
+     *   exact         [state][exact keys]       their indices (uint), each once
      *   references    [state][T/chunk + 1][F or 1]  at the start of each chunk; the last one: at the end of the wave
      *   starts        [state][T/chunk][F][C]    what a chunk adds, then the state at its start; not causal: the state
      *   sums, lows    [state][F][C]             the running state and its compensation
      *   queries       [slot][T][F + exact keys] exponents or values, then weights; key weights before there are queries
      *   query_scalars, row_references, denominators  [slot][T]
      *   pairs, pair_references  [slot][T][chunk]    causal only */
-    ulong keys, key_scalars, references, starts, sums, lows;
+    ulong keys, key_scalars, exact, references, starts, sums, lows;
     ulong queries, query_scalars, row_references, denominators, pairs, pair_references;
     uint tokens;   /* of this wave */
     uint capacity; /* tokens that a wave has room for */

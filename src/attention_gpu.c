@@ -28,11 +28,13 @@ enum {
     QUERY_WEIGHTS,
     DENOMINATORS,
     OUTPUTS,
+    EXACT_INDICES, /* only with exact keys, as the next one */
+    EXACT_EXPONENTS,
     KERNELS
 };
-static const char *const kernel_names[KERNELS] = {"token_scalars", "exponents",    "references", "key_weights",
-                                                  "chunk_states",  "scan",         "pairs",      "row_references",
-                                                  "query_weights", "denominators", "outputs"};
+static const char *const kernel_names[KERNELS] = {
+    "token_scalars",  "exponents",     "references",   "key_weights", "chunk_states",  "scan",           "pairs",
+    "row_references", "query_weights", "denominators", "outputs",     "exact_indices", "exact_exponents"};
 
 enum { LOCAL_SIZE }; /* plan->numbers */
 
@@ -52,6 +54,7 @@ static uint64_t lay_out(const clfavor_plan *plan, const gpu_shape *shape, uint64
     } parts[] = {
         {&wave->keys, shape->states * tokens * features},
         {&wave->key_scalars, shape->states * tokens},
+        {&wave->exact, shape->states * plan->desc.exact_keys},
         {&wave->references, shape->states * (shape->chunks + 1) * (one_reference ? 1 : features)},
         {&wave->starts, shape->states * shape->chunks * state},
         {&wave->sums, shape->states * state},
@@ -93,9 +96,13 @@ static uint64_t wave_chunks(const clfavor_plan *plan, uint64_t n) {
     return clfavor_min(clfavor_ceil_div(n, plan->chunk), plan->chunk < WAVE_TOKENS ? WAVE_TOKENS / plan->chunk : 1);
 }
 
+static size_t kernel_count(const clfavor_plan *plan) {
+    return plan->desc.exact_keys ? KERNELS : EXACT_INDICES;
+}
+
 static clfavor_status choose_local_size(clfavor_plan *plan) {
     uint64_t most = clfavor_min(WORK_GROUP, plan->context->max_work_group);
-    for (size_t i = 0; i < KERNELS; ++i) {
+    for (size_t i = 0; i < kernel_count(plan); ++i) {
         size_t size = 0;
         clfavor_status status =
             clfavor_check_cl(plan->context,
@@ -133,7 +140,8 @@ static clfavor_status prepare(clfavor_plan *plan) {
     plan->workspace_size = (size_t)clfavor_min(bytes_of(plan, &most), limit);
     clfavor_options options;
     clfavor_plan_options(plan, &options);
-    clfavor_status status = clfavor_plan_kernels(plan, "gpu_attention.cl", &options, 0, kernel_names, KERNELS);
+    clfavor_status status =
+        clfavor_plan_kernels(plan, "gpu_attention.cl", &options, 0, kernel_names, kernel_count(plan));
     return status ? status : choose_local_size(plan);
 }
 
@@ -178,20 +186,23 @@ static clfavor_status launch_exponents(const gpu_work *work, bool of_keys, bool 
     const clfavor_call *call = work->call;
     const clfavor_operand *x = of_keys ? &call->k : &call->q;
     cl_int key = of_keys;
-    const clfavor_arg args[] = {WAVE_ARGS,
-                                CLFAVOR_ARG(x->buffer),
-                                CLFAVOR_ARG(x->view),
-                                CLFAVOR_ARG(call->weights->buffer),
-                                CLFAVOR_ARG(call->weights->layout),
-                                CLFAVOR_ARG(key),
-                                EXACT_ARGS,
-                                CLFAVOR_ARG(call->exact),
-                                CLFAVOR_ARG(call->k.buffer),
-                                CLFAVOR_ARG(call->k.view)};
-    uint64_t rows = call->sizes.rows + (of_keys ? 0 : call->sizes.exact);
+#define ARGS_TOKENS                                                                                                    \
+    WAVE_ARGS, CLFAVOR_ARG(x->buffer), CLFAVOR_ARG(x->view), CLFAVOR_ARG(call->weights->buffer),                       \
+        CLFAVOR_ARG(call->weights->layout), CLFAVOR_ARG(key)
+    const clfavor_arg scalar_args[] = {ARGS_TOKENS, EXACT_ARGS}, args[] = {ARGS_TOKENS};
+    const clfavor_arg exact_args[] = {WAVE_ARGS,
+                                      CLFAVOR_ARG(x->buffer),
+                                      CLFAVOR_ARG(x->view),
+                                      CLFAVOR_ARG(call->exact),
+                                      CLFAVOR_ARG(call->k.buffer),
+                                      CLFAVOR_ARG(call->k.view)};
     uint64_t tokens = work->wave.tokens, slots = (uint64_t)work->wave.states * (of_keys ? 1 : work->wave.heads);
-    clfavor_status status = scalars ? LAUNCH(TOKEN_SCALARS, args, tokens, slots, 1) : CLFAVOR_SUCCESS;
-    return status ? status : LAUNCH(EXPONENTS, args, tokens * rows, slots, 1);
+    clfavor_status status = scalars ? LAUNCH(TOKEN_SCALARS, scalar_args, tokens, slots, 1) : CLFAVOR_SUCCESS;
+    if (!status)
+        status = LAUNCH(EXPONENTS, args, tokens * call->sizes.rows, slots, 1);
+    if (!status && !of_keys && call->sizes.exact)
+        status = LAUNCH(EXACT_EXPONENTS, exact_args, tokens * call->sizes.exact, slots, 1);
+    return status;
 }
 
 /* Takes the wave's keys into the state. */
@@ -220,14 +231,12 @@ static clfavor_status launch_queries(gpu_work *work, uint64_t heads) {
                                     CLFAVOR_ARG(call->lse.view),
                                     CLFAVOR_ARG(call->sign.buffer),
                                     CLFAVOR_ARG(call->sign.view),
-                                    CLFAVOR_ARG(call->weights->log2_norm),
-                                    EXACT_ARGS};
+                                    CLFAVOR_ARG(call->weights->log2_norm)};
     const clfavor_arg output_args[] = {WAVE_ARGS,
                                        CLFAVOR_ARG(call->v.buffer),
                                        CLFAVOR_ARG(call->v.view),
                                        CLFAVOR_ARG(call->o.buffer),
                                        CLFAVOR_ARG(call->o.view),
-                                       EXACT_ARGS,
                                        CLFAVOR_ARG(call->corrections.buffer),
                                        CLFAVOR_ARG(call->corrections.view)};
     uint64_t features = work->plan->features + call->sizes.exact, rows = wave->tokens, group = call->sizes.group;
@@ -251,6 +260,12 @@ static clfavor_status launch_queries(gpu_work *work, uint64_t heads) {
 static clfavor_status launch_states(gpu_work *work, uint64_t heads) {
     const clfavor_sizes *sizes = &work->call->sizes;
     clfavor_gpu_wave *wave = &work->wave;
+    const clfavor_call *call = work->call;
+    const clfavor_arg exact_args[] = {WAVE_ARGS, EXACT_ARGS};
+    clfavor_status exact =
+        sizes->exact ? LAUNCH(EXACT_INDICES, exact_args, sizes->exact, wave->states, 1) : CLFAVOR_SUCCESS;
+    if (exact)
+        return exact;
     for (wave->token = 0; wave->token < sizes->n_k; wave->token += wave->capacity) {
         wave->tokens = (uint32_t)clfavor_min(wave->capacity, sizes->n_k - wave->token);
         wave->first = wave->token == 0;

@@ -8,7 +8,7 @@
 #include "tensor.h"
 #include "weights.h"
 
-#define CLFAVOR_PLAN_KERNELS 12
+#define CLFAVOR_PLAN_KERNELS 16
 
 /* A checked call of attention or features. Features use q for x, o for the features and lse for the log scale. */
 typedef struct clfavor_call {

@@ -269,6 +269,56 @@ START_TEST(infinite_value_of_an_exact_key) {
 }
 END_TEST
 
+/* Queries far from the centre, whose scalar is thousands of times what is left of an exponent: exact keys are relative
+ * to each other, and must not be rounded at its size. With every key exact O is softmax attention to t, where t now
+ * lacks the scalar: eps (16 + (sqrt(d) + 2) X Y). lse adds it once, eps |s|. */
+START_TEST(large_query_scalars) {
+    enum { KEYS = 20 };
+    test_case c = test_case_resolve((test_case){.map = CLFAVOR_MAP_EXPONENTIAL,
+                                                .m = 5,
+                                                .d = 13,
+                                                .dv = 7,
+                                                .n = 33,
+                                                .n_k = KEYS,
+                                                .exact_count = KEYS,
+                                                .seed = 64});
+    uint32_t keys[KEYS];
+    for (uint32_t i = 0; i < KEYS; ++i)
+        keys[i] = i;
+    c.exact_keys = keys;
+    general g = general_create(c.m, c.d, 1);
+    double far[13];
+    for (size_t l = 0; l < 13; ++l)
+        far[l] = 30; /* |T (x - x0)|^2 / 2 is about 6,000 */
+    g.desc.x0 = far;
+    c.exponential = &g.desc;
+    test_inputs in = inputs_of(&c);
+    test_case exact = c;
+    exact.exact = true;
+    exact.scale = g.desc.scale;
+    exact.exact_count = 0;
+    exact.exact_keys = NULL;
+    test_reference reference = test_run_reference(&exact, &in);
+    double root = sqrt(g.desc.scale), x = root * largest(in.q, in.q_count, c.d),
+           y = root * largest(in.k, in.k_count, c.d);
+    double t = 0x1p-24 * (16 + (sqrt((double)c.d) + 2) * x * y);
+    for (int i = 0; i < 2; ++i) {
+        test_outputs outputs = test_run(&device, contexts[i], &c, &in);
+        size_t skipped;
+        double error = test_case_error(&c, &outputs, &reference, &skipped);
+        ck_assert_msg(error <= 2 * t, "class %d: error %.3g exceeds %.3g", i, error, 2 * t);
+        for (size_t row = 0; row < outputs.rows; ++row) {
+            double off = fabs((double)outputs.lse[row] - reference.lse[row]);
+            ck_assert_msg(off <= t + 0x1p-23 * 9000, "class %d: lse[%zu] is off by %g", i, row, off);
+        }
+        test_outputs_free(&outputs);
+    }
+    test_reference_free(&reference);
+    test_inputs_free(&in);
+    general_free(&g);
+}
+END_TEST
+
 START_TEST(refusals) {
     const struct {
         clfavor_plan_desc desc;
@@ -332,6 +382,7 @@ int main(void) {
     tcase_add_loop_test(tcase, against_the_reference, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(tcase, all_keys_are_exact_attention);
     tcase_add_test(tcase, infinite_value_of_an_exact_key);
+    tcase_add_test(tcase, large_query_scalars);
     tcase_add_loop_test(tcase, refusals, 0, 2);
     suite_add_tcase(suite, tcase);
     return test_main(suite);
