@@ -124,6 +124,13 @@ static int time_exact(advice *a, predictor *p) {
     return status;
 }
 
+/* Corrections are made on the host, in time proportional to this. */
+static bool costs_too_much(const advice *a, size_t step) {
+    const run_shape *s = a->shape;
+    double keys = (double)(s->n_k < 16384 ? s->n_k : 16384);
+    return keys * a->features[step] * s->d * (double)(s->batch * s->heads_kv) * a->draws > 4e9;
+}
+
 /* One estimator at one M. */
 static int predict_step(advice *a, predictor *p, const options *user, size_t line, size_t step, double *errors) {
     uint64_t heads = a->shape->batch * a->shape->heads;
@@ -132,6 +139,10 @@ static int predict_step(advice *a, predictor *p, const options *user, size_t lin
     o.fit = lines[line].fit;
     o.fit_method = lines[line].method;
     o.correct = line == CORRECTED;
+    if (line == CORRECTED) {
+        o.exact_keys = a->exact[step];
+        o.exact_keys_given = true;
+    }
     o.exact_keys_given = !lines[line].exact_keys || !o.fit;
     o.exact_keys = lines[line].exact_keys ? fitting_exact_keys(o.features, a->shape->n_k) : 0;
     if (o.fit && lines[line].method != CLFAVOR_FIT_ATTENTION)
@@ -190,7 +201,10 @@ int advise(advice *a, const session *s, const options *o, const run_shape *shape
     for (size_t line = 0; line < a->line_count && !status; ++line) {
         a->lines[line].name = lines[line].name;
         for (size_t step = 0; step < a->steps && !status; ++step) {
-            status = predict_step(a, &p, o, line, step, scratch);
+            if (line == CORRECTED && costs_too_much(a, step))
+                a->lines[line].median[step] = NAN;
+            else
+                status = predict_step(a, &p, o, line, step, scratch);
             if (!status && line == FITTED)
                 status = time_fitted(a, &p, step);
             progress_add(&bar, 1);

@@ -19,7 +19,9 @@ void advice_sentence(const advice *a, char *text, size_t size) {
     for (size_t step = 1; step < a->steps; ++step)
         if (a->lines[FITTED].median[step] < a->lines[FITTED].median[least])
             least = step;
-    if (good == a->steps)
+    if (a->mean_value_error <= a->target)
+        snprintf(text, size, "Use what you like: answering the mean of V errs only %.2g.", a->mean_value_error);
+    else if (good == a->steps)
         snprintf(
             text, size,
             "Use exact attention (--exact, about %.3g s): no estimator up to M = %u errs at most %g, the least is %.2g "

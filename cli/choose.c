@@ -14,7 +14,10 @@ static int open_predictor(const chooser *c, predictor *p, uint64_t rows) {
     for (int i = 0; i < 3 && !status; ++i)
         if (!c->buffers[i])
             status = tensor_upload(c->session, &c->arrays[i], inputs_names[i], &c->buffers[i]);
-    return status ? status : predictor_open(p, c->session, c->shape, c->arrays, c->buffers, c->options->scale, rows);
+    if (!status)
+        status = predictor_open(p, c->session, c->shape, c->arrays, c->buffers, c->options->scale, rows);
+    p->quiet = true; /* the fit that is run will say it */
+    return status;
 }
 
 /* The options before fitting_open settled them. */
@@ -28,6 +31,17 @@ static options as_asked(const chooser *c) {
         asked.scale = c->options->estimator ? 0 : c->options->scale;
     }
     return asked;
+}
+
+/* The run becomes one with these options. */
+static int settle(chooser *c, const options *asked) {
+    *c->options = *asked;
+    projection_close(c->projection);
+    fitting_close(c->fitting);
+    int status = fitting_open(c->fitting, c->options, c->shape);
+    if (!status)
+        status = projection_open(c->projection, c->options, c->shape->d, c->shape->heads_kv, c->shape->heads);
+    return status;
 }
 
 /* --best-of: the draw for each K/V head. */
@@ -48,7 +62,6 @@ static int choose_draws(chooser *c) {
 
 /* --exact-keys auto: the T with the least predicted median error. */
 static int choose_exact_keys(chooser *c) {
-    options *o = c->options;
     uint64_t heads = c->shape->batch * c->shape->heads;
     uint32_t total = c->fitting->active ? c->fitting->total : c->projection->rows, best = 0;
     predictor p = {0};
@@ -78,12 +91,7 @@ static int choose_exact_keys(chooser *c) {
     cli_note("%" PRIu32 " exact keys have the least predicted error, %.3g", best, least);
     asked.exact_keys = best;
     asked.exact_auto = false;
-    *o = asked;
-    projection_close(c->projection);
-    fitting_close(c->fitting);
-    if (!(status = fitting_open(c->fitting, o, c->shape)))
-        status = projection_open(c->projection, o, c->shape->d, c->shape->heads_kv, c->shape->heads);
-    return status;
+    return settle(c, &asked);
 }
 
 /* --target-error: the smallest M of a ladder whose predicted median error is low enough. */
@@ -91,13 +99,13 @@ static int choose_features(chooser *c) {
     options *o = c->options;
     predictor p = {0};
     double least = INFINITY;
-    uint32_t least_at = 0;
+    uint32_t least_at = 0, least_exact = 0;
+    double worst = 0;
     uint64_t heads = c->shape->batch * c->shape->heads;
     predicted found = {.errors = malloc((size_t)heads * sizeof(double))};
     int status = found.errors ? CLI_OK : cli_error(CLI_FAILED, "host memory is exhausted");
     if (!status)
         status = open_predictor(c, &p, PREDICT_ROWS);
-    p.quiet = true; /* the fit that is run will say it */
     bool met = false, last = false;
     uint32_t most = 0;
     for (size_t i = 0; !status && !met && !last && i < PREDICT_LADDER; ++i) {
@@ -110,6 +118,10 @@ static int choose_features(chooser *c) {
         if (error < least) {
             least = error;
             least_at = most;
+            least_exact = found.exact;
+            worst = 0;
+            for (uint64_t head = 0; head < heads; ++head)
+                worst = fmax(worst, found.errors[head]);
         }
         met = error <= o->target_error;
     }
@@ -120,18 +132,44 @@ static int choose_features(chooser *c) {
                            most, o->target_error, least, least_at,
                            p.comparison.seconds * (double)c->shape->n / (double)p.comparison.rows);
     if (!status) {
-        cli_note("M = %u has a predicted error of %.3g%s (median over heads, %" PRIu64 " query rows, %u draws)",
-                 least_at, least, o->causal ? " without --causal" : "", p.comparison.rows, PREDICT_DRAWS);
+        status = comparison_measure(&p.comparison, p.o, p.comparison.rows, 1, true); /* for mean(V) */
+        cli_note("M = %u has a predicted error of %.3g%s (median over heads, the worst %.3g; %" PRIu64
+                 " query rows, %u draws); answering mean(V) errs %.3g",
+                 least_at, least, o->causal ? " without --causal" : "", worst, p.comparison.rows, PREDICT_DRAWS,
+                 compare_median(p.comparison.baseline, (size_t)heads));
         c->predicted_error = least;
-        o->features = least_at;
-        projection_close(c->projection);
-        fitting_close(c->fitting);
-        if (!(status = fitting_open(c->fitting, o, c->shape)))
-            status = projection_open(c->projection, o, c->shape->d, c->shape->heads_kv, c->shape->heads);
+        options asked = as_asked(c);
+        asked.features = least_at;
+        asked.exact_keys = least_exact;
+        asked.exact_keys_given = !o->causal;
+        if (!status)
+            status = settle(c, &asked);
     }
     predictor_close(&p);
     free(found.errors);
     return status;
+}
+
+/* Without a word about exact keys: the rule's number, or none where that is predicted to be better. */
+static int choose_usual(chooser *c) {
+    uint32_t by_rule = c->fitting->exact;
+    options asked = *c->options;
+    asked.features = c->fitting->total;
+    asked.map = CLFAVOR_MAP_POSITIVE;
+    asked.scale = asked.estimator ? 0 : asked.scale;
+    predictor p = {0};
+    predicted found = {.errors = malloc((size_t)(c->shape->batch * c->shape->heads) * sizeof(double))};
+    int status = found.errors ? open_predictor(c, &p, PREDICT_ROWS) : cli_error(CLI_FAILED, "host memory is exhausted");
+    if (!status)
+        status = predict_error(&p, &asked, PREDICT_DRAWS, &found);
+    predictor_close(&p);
+    free(found.errors);
+    if (status || found.exact == by_rule)
+        return status;
+    cli_note("no key is treated exactly here: with %u exact keys the predicted error is larger", by_rule);
+    asked.exact_keys = 0;
+    asked.exact_keys_given = true;
+    return settle(c, &asked);
 }
 
 int choose(chooser *c) {
@@ -139,6 +177,8 @@ int choose(chooser *c) {
     int status = o->target_error != 0 ? choose_features(c) : CLI_OK;
     if (!status && o->exact_auto)
         status = choose_exact_keys(c);
+    else if (!status && c->fitting->usual && c->fitting->exact && c->fitting->exact < c->shape->n_k)
+        status = choose_usual(c);
     if (!status && o->best_of)
         status = choose_draws(c);
     return status;

@@ -10,6 +10,7 @@ enum {
     FORMAT,
     METHOD,
     PROJECTION,
+    PROJECTION_GIVEN,
     SEED,
     FEATURES,
     EXACT_KEYS,
@@ -20,6 +21,11 @@ enum {
     TQ,
     TK,
     A,
+    XBAR_ALL,
+    YBAR_ALL,
+    TQ_ALL,
+    TK_ALL,
+    A_ALL,
     MEAN_S_PLAIN,
     MEAN_S,
     EFFECTIVE_KEYS,
@@ -35,6 +41,7 @@ static const struct {
     [FORMAT] = {"format", NPZ_U64, 0},
     [METHOD] = {"method", NPZ_U64, 0},
     [PROJECTION] = {"projection", NPZ_U64, 0},
+    [PROJECTION_GIVEN] = {"projection_given", NPZ_U64, 0},
     [SEED] = {"seed", NPZ_U64, 0},
     [FEATURES] = {"features", NPZ_U64, 0},
     [EXACT_KEYS] = {"exact_keys", NPZ_U64, 0},
@@ -45,6 +52,11 @@ static const struct {
     [TQ] = {"tq", NPZ_F64, 3},
     [TK] = {"tk", NPZ_F64, 3},
     [A] = {"a", NPZ_F64, 2},
+    [XBAR_ALL] = {"xbar_all", NPZ_F64, 2},
+    [YBAR_ALL] = {"ybar_all", NPZ_F64, 2},
+    [TQ_ALL] = {"tq_all", NPZ_F64, 3},
+    [TK_ALL] = {"tk_all", NPZ_F64, 3},
+    [A_ALL] = {"a_all", NPZ_F64, 2},
     [MEAN_S_PLAIN] = {"mean_s_plain", NPZ_F64, 1},
     [MEAN_S] = {"mean_s", NPZ_F64, 1},
     [EFFECTIVE_KEYS] = {"effective_keys", NPZ_F64, 1},
@@ -61,19 +73,33 @@ static npz_array describe(int which, const void *data, uint64_t sets, uint64_t d
 
 bool estimator_file_write(outfile *out, const estimator_file *file, const clfavor_fit_info *info,
                           char error[NPY_ERROR]) {
-    const clfavor_sderf_desc *e = &file->sderf;
-    uint64_t numbers[] = {ESTIMATOR_FORMAT, (uint64_t)file->method, (uint64_t)file->projection, file->seed, file->total,
-                          file->exact,      file->exact_given};
+    const clfavor_sderf_desc *e = &file->sderf, *all = &file->sderf_all;
+    uint64_t numbers[] = {ESTIMATOR_FORMAT,
+                          (uint64_t)file->method,
+                          (uint64_t)file->projection,
+                          file->projection_given,
+                          file->seed,
+                          file->total,
+                          file->exact,
+                          file->exact_given};
     uint64_t checksum;
-    const void *data[ARRAYS] = {&numbers[0],  &numbers[1],
-                                &numbers[2],  &numbers[3],
-                                &numbers[4],  &numbers[5],
-                                &numbers[6],  &e->scale,
-                                e->xbar,      e->ybar,
-                                e->tq,        e->tk,
-                                e->a,         info->mean_s_plain,
-                                info->mean_s, info->effective_keys,
-                                &checksum};
+    const void *data[ARRAYS] = {[SCALE] = &e->scale,
+                                [XBAR] = e->xbar,
+                                [YBAR] = e->ybar,
+                                [TQ] = e->tq,
+                                [TK] = e->tk,
+                                [A] = e->a,
+                                [XBAR_ALL] = all->xbar,
+                                [YBAR_ALL] = all->ybar,
+                                [TQ_ALL] = all->tq,
+                                [TK_ALL] = all->tk,
+                                [A_ALL] = all->a,
+                                [MEAN_S_PLAIN] = info->mean_s_plain,
+                                [MEAN_S] = info->mean_s,
+                                [EFFECTIVE_KEYS] = info->effective_keys,
+                                [CHECKSUM] = &checksum};
+    for (int i = FORMAT; i <= EXACT_KEYS_GIVEN; ++i)
+        data[i] = &numbers[i];
     npz_array arrays[ARRAYS];
     for (int i = 0; i < ARRAYS; ++i)
         arrays[i] = describe(i, data[i], e->sets, file->dim);
@@ -115,6 +141,18 @@ static uint64_t number(const npz_array *array) {
     return value;
 }
 
+/* Of five arrays in a row. */
+static clfavor_sderf_desc parameters(const npz_array *arrays, double scale) {
+    return (clfavor_sderf_desc){.struct_size = sizeof(clfavor_sderf_desc),
+                                .sets = (uint32_t)arrays[0].shape[0],
+                                .scale = scale,
+                                .xbar = arrays[0].data,
+                                .ybar = arrays[1].data,
+                                .tq = arrays[2].data,
+                                .tk = arrays[3].data,
+                                .a = arrays[4].data};
+}
+
 static bool check(estimator_file *file, char error[NPY_ERROR]) {
     npz_array arrays[ARRAYS];
     const npz_array *format = npz_find(&file->archive, layout[FORMAT].name);
@@ -132,25 +170,23 @@ static bool check(estimator_file *file, char error[NPY_ERROR]) {
     }
     uint64_t total = number(&arrays[FEATURES]), exact = number(&arrays[EXACT_KEYS]);
     if (number(&arrays[METHOD]) > CLFAVOR_FIT_SDERF || number(&arrays[PROJECTION]) > CLFAVOR_PROJECTION_SIMPLEX ||
-        !total || total > CLFAVOR_MAX_FEATURES || exact >= total || number(&arrays[EXACT_KEYS_GIVEN]) > 1) {
+        !total || total > CLFAVOR_MAX_FEATURES || exact >= total || number(&arrays[EXACT_KEYS_GIVEN]) > 1 ||
+        number(&arrays[PROJECTION_GIVEN]) > 1) {
         snprintf(error, NPY_ERROR, "features, exact keys, method or projection out of range");
         return false;
     }
     file->total = (uint32_t)total;
     file->exact = (uint32_t)exact;
+    file->projection_given = number(&arrays[PROJECTION_GIVEN]) != 0;
     file->exact_given = number(&arrays[EXACT_KEYS_GIVEN]) != 0;
     file->method = (clfavor_fit_method)number(&arrays[METHOD]);
     file->projection = (clfavor_projection_kind)number(&arrays[PROJECTION]);
     file->seed = number(&arrays[SEED]);
     file->dim = (uint32_t)arrays[XBAR].shape[1];
-    file->sderf = (clfavor_sderf_desc){.struct_size = sizeof file->sderf,
-                                       .sets = (uint32_t)arrays[XBAR].shape[0],
-                                       .xbar = arrays[XBAR].data,
-                                       .ybar = arrays[YBAR].data,
-                                       .tq = arrays[TQ].data,
-                                       .tk = arrays[TK].data,
-                                       .a = arrays[A].data};
-    memcpy(&file->sderf.scale, arrays[SCALE].data, sizeof file->sderf.scale);
+    double scale;
+    memcpy(&scale, arrays[SCALE].data, sizeof scale);
+    file->sderf = parameters(&arrays[XBAR], scale);
+    file->sderf_all = parameters(&arrays[XBAR_ALL], scale);
     if (!isfinite(file->sderf.scale) || file->sderf.scale <= 0) {
         snprintf(error, NPY_ERROR, "a scale of %g, expected one above 0", file->sderf.scale);
         return false;

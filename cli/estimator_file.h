@@ -11,12 +11,14 @@
 typedef struct estimator_file {
     npz archive;
     uint32_t total, exact; /* M and T of the fit */
+    bool projection_given; /* `fit' was told the projection; else it follows the number of features of the run */
     bool exact_given;      /* `fit' was told T, so that it holds for other data too */
     clfavor_fit_method method;
     clfavor_projection_kind projection;
     uint64_t seed;
     uint32_t dim;
-    clfavor_sderf_desc sderf; /* points into the archive */
+    clfavor_sderf_desc sderf;     /* for T exact keys; points into the archive */
+    clfavor_sderf_desc sderf_all; /* where none is exact: of all pairs */
 } estimator_file;
 
 /* On failure false, and error says what was expected and what came. */

@@ -44,8 +44,8 @@ static int check_file(const fitting *f, const options *o, const run_shape *shape
 }
 
 static int settle_exact(fitting *f, options *o, const run_shape *shape) {
-    bool usual = f->fitted && !o->exact_keys_given && !o->causal && !o->projection_in;
-    f->exact = usual ? fitting_exact_keys(f->total, shape->n_k) : o->exact_keys;
+    f->usual = f->fitted && !o->exact_keys_given && !o->causal && !o->projection_in;
+    f->exact = f->usual ? fitting_exact_keys(f->total, shape->n_k) : o->exact_keys;
     if (o->causal && f->exact)
         return cli_error(CLI_USAGE, "--exact-keys does not go with --causal: which keys are heavy depends on later "
                                     "queries, and a row must not depend on those; leave one of them out");
@@ -80,15 +80,20 @@ int fitting_open(fitting *f, options *o, const run_shape *shape) {
             o->exact_keys_given = true;
         }
         o->seed = o->seed_given ? o->seed : f->file.seed;
-        o->projection = o->projection_given ? o->projection : f->file.projection;
+        if (f->file.projection_given && !o->projection_given) {
+            o->projection = f->file.projection;
+            o->projection_given = true;
+        }
     }
     if (f->fitted)
         o->map = CLFAVOR_MAP_EXPONENTIAL;
     f->total = o->features ? o->features : OPTIONS_DEFAULT_FEATURES;
     int status = settle_exact(f, o, shape);
+    if (o->estimator && !f->exact)
+        f->sderf = f->file.sderf_all;
     if (!status && !o->projection_in)
         o->features = f->exact == shape->n_k ? 1 : f->total - f->exact; /* nothing is left to estimate, or the rest */
-    if (o->fit && !o->projection_given) /* within one block simplex rows couple best, over several pairs do */
+    if (f->fitted && !o->projection_given) /* within one block simplex rows couple best, over several pairs do */
         o->projection = o->features <= shape->d ? CLFAVOR_PROJECTION_SIMPLEX : CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS;
     return status;
 }

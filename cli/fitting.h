@@ -15,6 +15,7 @@ typedef struct fitting {
     bool fitted;              /* the estimator is one of sderf; otherwise of --map */
     uint32_t total;           /* M: rows of the projection and exact keys */
     uint32_t exact;           /* T */
+    bool usual;               /* nobody said T: it is by the rule */
     clfavor_sderf_desc sderf; /* without a projection; owned by fit or file */
     clfavor_fit *fit;
     estimator_file file;

@@ -88,7 +88,7 @@ static void copy(double *to, const double *from, size_t count) {
         memcpy(to, from, count * sizeof *to);
 }
 
-int predict_error(predictor *p, const options *user, uint32_t draws, predicted *out) {
+static int predict_one(predictor *p, const options *user, uint32_t draws, predicted *out) {
     options o = *user;
     fitting f;
     size_t heads = (size_t)p->comparison.heads, sets = (size_t)p->shape->heads_kv;
@@ -99,6 +99,7 @@ int predict_error(predictor *p, const options *user, uint32_t draws, predicted *
         status = fitting_run(&f, &o, p->arrays);
     out->total = f.active ? f.total : o.features;
     out->exact = f.exact;
+    out->usual = f.usual;
     out->fit_seconds = f.seconds;
     copy(out->mean_s_plain, f.info.mean_s_plain, sets);
     copy(out->mean_s, f.info.mean_s, sets);
@@ -114,6 +115,28 @@ int predict_error(predictor *p, const options *user, uint32_t draws, predicted *
     for (size_t head = 0; head < heads; ++head)
         out->errors[head] /= draws;
     fitting_close(&f);
+    return status;
+}
+
+int predict_error(predictor *p, const options *user, uint32_t draws, predicted *out) {
+    int status = predict_one(p, user, draws, out);
+    if (status || !out->usual || !out->exact)
+        return status;
+    /* Where features underestimate what is not exact, the exact keys carry the answer off: none may be better. */
+    size_t heads = (size_t)p->comparison.heads;
+    options o = *user;
+    predicted none = {.errors = malloc(heads * sizeof *none.errors)};
+    o.exact_keys = 0;
+    o.exact_keys_given = true;
+    bool quiet = p->quiet;
+    p->quiet = true; /* the same fit has said it */
+    status = none.errors ? predict_one(p, &o, draws, &none) : cli_error(CLI_FAILED, "host memory is exhausted");
+    p->quiet = quiet;
+    if (!status && compare_median(none.errors, heads) < compare_median(out->errors, heads)) {
+        memcpy(out->errors, none.errors, heads * sizeof *none.errors);
+        out->exact = 0;
+    }
+    free(none.errors);
     return status;
 }
 

@@ -26,12 +26,14 @@ typedef struct predictor {
 /* buffers: q, k and v on the device. Returns CLI_OK or an error that was printed, as predict_error does. */
 int predictor_open(predictor *p, const session *s, const run_shape *shape, const npy_array arrays[3],
                    const cl_mem buffers[3], double scale, uint64_t rows);
-/* What a run with these options would err, the mean over `draws` seeds from o->seed on: errors [B H]. info: of the fit;
- * its arrays are copied to [H_kv] each where not NULL. */
+/* What a run with these options would err (where nobody says how many keys are exact: with the better of the rule's
+ * number and none), the mean over `draws` seeds from o->seed on: errors [B H]. info: of the fit; its arrays are copied
+ * to [H_kv] each where not NULL. */
 typedef struct predicted {
     double *errors;                            /* [B H], the caller's */
     double *mean_s_plain, *mean_s, *effective; /* [H_kv], the caller's, or NULL */
     uint32_t total, exact;
+    bool usual; /* nobody said T: of the rule's and none the better one was taken */
     double fit_seconds;
 } predicted;
 int predict_error(predictor *p, const options *o, uint32_t draws, predicted *out);

@@ -1,7 +1,7 @@
 /* Theory section 6, steps 1 and 2: softmax rows of sampled queries over all, or sampled, keys; P = p |v - o|; the keys
  * with the largest columns of P; moments of the rest. The products of matrices are one loop (tile), blocked so that no
  * more than a block of queries by all sampled keys is there in double; P is kept in float. */
-#include "fit_moments.h"
+#include "fit_keys.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,10 +42,11 @@ size_t clfavor_fit_sampled(const clfavor_fit_sample *sample, uint32_t side, size
     uint32_t counter[4] = {(uint32_t)i, (uint32_t)sample->stream, (uint32_t)(sample->stream >> 32) ^ side, PURPOSE};
     uint32_t key[2] = {(uint32_t)sample->seed, (uint32_t)(sample->seed >> 32)}, bits[4];
     clfavor_philox4x32(counter, key, bits);
-    uint64_t stratum = n / count, rest = n % count; /* the first `rest` strata are one longer */
-    uint64_t low = i * stratum + (i < rest ? i : rest), size = stratum + (i < rest);
+    /* i n / count without overflow; longer and shorter strata take turns */
+    uint64_t low = i * (n / count) + i * (n % count) / count,
+             high = (i + 1) * (n / count) + (i + 1) * (n % count) / count;
     uint64_t random = (uint64_t)bits[0] << 32 | bits[1];
-    return (size_t)(low + random % size);
+    return (size_t)(low + random % (high - low));
 }
 
 bool clfavor_fit_finite(const float *row, size_t count) {
@@ -91,12 +92,14 @@ typedef struct work {
     double *k, *v;               /* [tokens, dp], [tokens, vp]: as rows, for sums over tokens */
     double *k_panels, *v_panels; /* for products with tokens */
     double *v_square;            /* [tokens] |v|^2 */
+    double v_size;               /* the largest |v|; 1 if all are 0 */
     float *p;                    /* [rows, tokens] P */
     double *logits;              /* [GROUP, tokens] */
     double *o;                   /* [GROUP, vp] */
     float *o_rows;               /* [GROUP, dv] */
     double *mass, *wx, *py;      /* [tokens], [rows], [GROUP, dp] */
     size_t *index;               /* [nk] */
+    double *stands_for;          /* [nk] how many keys each is */
 } work;
 
 static void work_free(work *w) {
@@ -120,7 +123,7 @@ static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const cl
     w->tokens = padded(w->nk, COLUMNS);
     w->dp = padded(w->d, COLUMNS);
     w->vp = padded(w->dv, COLUMNS);
-    size_t per_token = 2 * w->dp + 2 * w->vp + 2 + GROUP;
+    size_t per_token = 2 * w->dp + 2 * w->vp + 3 + GROUP;
     w->q = calloc(w->rows * w->d + GROUP * w->vp + 1, sizeof *w->q);
     w->k = calloc(w->tokens * per_token + w->rows + GROUP * (w->dp + w->vp), sizeof *w->k);
     w->p = calloc(w->rows * w->tokens, sizeof *w->p);
@@ -135,7 +138,8 @@ static clfavor_status work_create(work *w, const clfavor_fit_tokens *t, const cl
     w->v_panels = w->v + w->tokens * w->vp;
     w->v_square = w->v_panels + w->tokens * w->vp;
     w->mass = w->v_square + w->tokens;
-    w->logits = w->mass + w->tokens;
+    w->stands_for = w->mass + w->tokens;
+    w->logits = w->stands_for + w->tokens;
     w->wx = w->logits + GROUP * w->tokens;
     w->py = w->wx + w->rows;
     w->o = w->py + GROUP * w->dp;
@@ -151,8 +155,11 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
             return CLFAVOR_NOT_FINITE;
         memcpy(w->q + i * w->d, row, w->d * sizeof *row);
     }
+    clfavor_status status = clfavor_fit_keys(t, sample, w->nk, w->index, w->stands_for);
+    if (status)
+        return status;
     for (size_t j = 0; j < w->nk; ++j) {
-        size_t index = w->index[j] = clfavor_fit_sampled(sample, 1, j, w->nk, t->n_k);
+        size_t index = w->index[j];
         const float *row = t->k + index * w->d;
         if (!clfavor_fit_finite(row, w->d))
             return CLFAVOR_NOT_FINITE;
@@ -168,8 +175,10 @@ static clfavor_status gather(work *w, const clfavor_fit_tokens *t, const clfavor
             w->v[j * w->vp + l] = (double)row[l];
             w->v_square[j] += (double)row[l] * (double)row[l];
         }
+        w->v_size = fmax(w->v_size, sqrt(w->v_square[j]));
         pack(w->v_panels, row, j, w->dv);
     }
+    w->v_size = w->v_size > 0.0 ? w->v_size : 1.0;
     for (size_t l = 0; !m->begun && l < w->d; ++l) {
         m->x0[l] = root * (double)w->q[l];
         m->y0[l] = w->k[l];
@@ -211,7 +220,7 @@ static void over_tokens(const work *w, double *out, const float *p, const double
  */
 
 /* The softmax rows of GROUP queries into p. */
-static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
+static void softmax(work *w, size_t first, double scale, clfavor_moments *count_in) {
     float *p = w->p + first * w->tokens;
     against_tokens(w, w->logits, w->q + first * w->d, w->k_panels, w->d);
     for (size_t t = 0; t < GROUP && first + t < w->nq; ++t) {
@@ -219,19 +228,21 @@ static void softmax(work *w, size_t first, double scale, clfavor_moments *m) {
         for (size_t j = 0; j < w->nk; ++j)
             top = logit[j] > top ? logit[j] : top;
         for (size_t j = 0; j < w->nk; ++j) {
-            double z = scale * (logit[j] - top), e = exp(z);
+            double z = scale * (logit[j] - top), e = exp(z) * w->stands_for[j];
             logit[j] = e;
             sum += e;
             product += e > 0.0 ? e * z : 0.0;
         }
         for (size_t j = 0; j < w->nk; ++j)
             p[t * w->tokens + j] = (float)(logit[j] / sum);
-        m->keys += sum * exp(-product / sum); /* exp of -sum_j p_j ln p_j */
-        m->rows += 1.0;
+        if (count_in) {
+            count_in->keys += sum * exp(-product / sum); /* exp of -sum_j p_j ln p_j */
+            count_in->rows += 1.0;
+        }
     }
 }
 
-/* p becomes P = p |v - o|. */
+/* p becomes P = p |v - o|, over the largest |v|, so that it stays a float. */
 static void weigh_by_values(work *w, size_t first) {
     float *p = w->p + first * w->tokens;
     over_tokens(w, w->o, p, w->v, w->vp);
@@ -245,7 +256,7 @@ static void weigh_by_values(work *w, size_t first) {
             square += (double)w->o_rows[t * w->dv + l] * (double)w->o_rows[t * w->dv + l];
         for (size_t j = 0; j < w->nk; ++j) {
             double distance = w->v_square[j] - 2.0 * w->logits[t * w->tokens + j] + square;
-            p[t * w->tokens + j] *= (float)sqrt(distance > 0.0 ? distance : 0.0);
+            p[t * w->tokens + j] *= (float)(sqrt(distance > 0.0 ? distance : 0.0) / w->v_size);
         }
     }
 }
@@ -275,7 +286,7 @@ static clfavor_status choose_exact(work *w, uint32_t wanted, uint32_t *keys) {
     if (!columns)
         return CLFAVOR_OUT_OF_MEMORY;
     for (size_t j = 0; j < w->nk; ++j)
-        columns[j] = (column){w->mass[j], (uint32_t)j};
+        columns[j] = (column){w->mass[j] / w->stands_for[j], (uint32_t)j};
     qsort(columns, w->nk, sizeof *columns, by_mass);
     for (uint32_t t = 0; t < wanted; ++t)
         keys[t] = t < count ? columns[t].at : UINT32_MAX;
@@ -332,11 +343,24 @@ static double add_up(work *w) {
     return total;
 }
 
+/* P sums to the number of queries: then batch entries whose values differ in size, or where there was nothing but p to
+ * take, count alike. */
+static void share_out(work *w, double total) {
+    double factor = (double)w->nq / total;
+    for (size_t i = 0; i < w->nq; ++i) {
+        w->wx[i] *= factor;
+        for (size_t j = 0; j < w->nk; ++j)
+            w->p[i * w->tokens + j] *= (float)factor;
+    }
+    for (size_t j = 0; j < w->nk; ++j)
+        w->mass[j] *= factor;
+}
+
 /* All pairs alike. */
 static void fill_uniform(work *w) {
     for (size_t i = 0; i < w->nq; ++i)
         for (size_t j = 0; j < w->nk; ++j)
-            w->p[i * w->tokens + j] = 1.0F / (float)w->nk;
+            w->p[i * w->tokens + j] = (float)w->stands_for[j];
 }
 
 clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens *tokens,
@@ -357,7 +381,7 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
     }
     if (add_up(&w) == 0.0) { /* all values that count are the same, or there is one key */
         for (size_t i = 0; i < w.nq; i += GROUP)
-            softmax(&w, i, tokens->scale, m);
+            softmax(&w, i, tokens->scale, NULL);
         add_up(&w);
     }
     if (sample->exact && (status = choose_exact(&w, sample->exact, exact_keys))) {
@@ -366,7 +390,7 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
     }
     if (sample->uniform || (sample->exact && add_up(&w) == 0.0)) /* every key that counts is exact */
         fill_uniform(&w);
-    add_up(&w);
+    share_out(&w, add_up(&w));
     for (size_t i = 0; i < w.nq; i += GROUP)
         add_queries(m, &w, i, root);
     for (size_t j = 0; j < w.nk; ++j) {

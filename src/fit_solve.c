@@ -12,8 +12,9 @@
 double clfavor_optimal_a(double p) {
     if (!(p > 0.0))
         return 0.0;
-    /* (1 - 2p - sqrt((2p + 1)^2 + 8p)) / 16, without the cancellation at small p */
-    return -p / (1.0 - 2.0 * p + sqrt((2.0 * p + 1.0) * (2.0 * p + 1.0) + 8.0 * p));
+    double root = sqrt((2.0 * p + 1.0) * (2.0 * p + 1.0) + 8.0 * p);
+    /* two forms, so that neither small nor large p cancel */
+    return p > 0.5 ? (1.0 - 2.0 * p - root) / 16.0 : -p / (1.0 - 2.0 * p + root);
 }
 
 static void identity(double *m, size_t d) {

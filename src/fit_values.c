@@ -27,6 +27,8 @@ typedef struct work {
     const float *q, *k, *v; /* of its heads */
     const uint32_t *keys;
     clfavor_fit_sample sample;
+    size_t *index;                   /* [count] sampled keys that are not exact */
+    size_t count, heavy;             /* heavy: exact keys, each counted once */
     double *c, *n, *s;               /* [rows], [rows], [rows, dv]: the state; c of exact keys is unused */
     double *share;                   /* [nq, rows] w */
     double *missing;                 /* [nq, dv] what a query lacks */
@@ -35,13 +37,6 @@ typedef struct work {
     double *gram, *factor, *inverse; /* [nq, nq] */
     double *alpha, *best, *scratch;  /* [nq, dv], [nq, dv], [nq, dv] */
 } work;
-
-static bool is_exact(const work *w, size_t key) {
-    for (size_t t = 0; t < w->exact; ++t)
-        if (w->keys[t] == key)
-            return true;
-    return false;
-}
 
 static const double *widen(const work *w, const float *row) {
     for (size_t l = 0; l < w->d; ++l)
@@ -75,61 +70,77 @@ static double logit(const work *w, const float *query, size_t key) {
     return sum * w->j->estimator->scale;
 }
 
+/* The sampled keys without the exact ones, which are marked on the way. */
+static clfavor_status list_keys(work *w) {
+    size_t n_k = (size_t)w->j->desc->n_k, count = (size_t)clfavor_min(n_k, w->j->desc->sample_keys);
+    bool *exact = calloc(n_k, sizeof *exact);
+    w->index = malloc(count * sizeof *w->index);
+    if (!exact || !w->index) {
+        free(exact);
+        return CLFAVOR_OUT_OF_MEMORY;
+    }
+    for (size_t t = 0; t < w->exact; ++t) {
+        size_t r = w->features + t, key = w->keys[t];
+        w->n[r] = key < n_k && !exact[key] ? 1.0 : 0.0;
+        w->heavy += w->n[r] > 0.0;
+        if (key < n_k)
+            exact[key] = true;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        size_t key = clfavor_fit_sampled(&w->sample, 1, i, count, n_k);
+        if (!exact[key])
+            w->index[w->count++] = key;
+    }
+    free(exact);
+    return CLFAVOR_SUCCESS;
+}
+
+static bool finite_key(const work *w, size_t key) {
+    return clfavor_fit_finite(w->k + key * w->d, w->d) && clfavor_fit_finite(w->v + key * w->dv, w->dv);
+}
+
+/* How many keys one that was sampled stands for. */
+static double stands_for(const work *w) {
+    return w->count ? (double)((size_t)w->j->desc->n_k - w->heavy) / (double)w->count : 1.0;
+}
+
 /* The state of the sampled keys, and the mean values of all rows. */
 static clfavor_status take_keys(work *w) {
-    const clfavor_fit_desc *desc = w->j->desc;
-    size_t n_k = (size_t)desc->n_k, count = (size_t)clfavor_min(n_k, desc->sample_keys), taken = 0, heavy = 0;
     for (size_t r = 0; r < w->rows; ++r) {
         w->c[r] = r < w->features ? -INFINITY : 0.0;
         w->n[r] = 0.0;
     }
     memset(w->s, 0, w->rows * w->dv * sizeof *w->s);
-    for (size_t i = 0; i < count; ++i) {
-        size_t key = clfavor_fit_sampled(&w->sample, 1, i, count, n_k);
-        if (!clfavor_fit_finite(w->k + key * w->d, w->d) || !clfavor_fit_finite(w->v + key * w->dv, w->dv))
+    clfavor_status status = list_keys(w);
+    for (size_t i = 0; i < w->count && !status; ++i) {
+        if (!finite_key(w, w->index[i]))
             return CLFAVOR_NOT_FINITE;
-        if (is_exact(w, key))
-            continue;
-        add_key(w, key);
-        ++taken;
+        add_key(w, w->index[i]);
     }
-    for (size_t t = 0; t < w->exact; ++t) {
+    for (size_t t = 0; t < w->exact && !status; ++t) {
         size_t r = w->features + t, key = w->keys[t];
-        bool again = false;
-        for (size_t other = 0; other < t; ++other)
-            again |= w->keys[other] == key;
-        w->n[r] = key < n_k && !again ? 1.0 : 0.0;
-        heavy += w->n[r] > 0.0;
+        if (w->n[r] > 0.0 && !finite_key(w, key))
+            return CLFAVOR_NOT_FINITE;
         for (size_t l = 0; w->n[r] > 0.0 && l < w->dv; ++l)
             w->s[r * w->dv + l] = (double)w->v[key * w->dv + l];
     }
-    /* a sampled key stands for as many as were not looked at */
-    double stands_for = taken ? (double)(n_k - heavy) / (double)taken : 1.0;
     for (size_t r = 0; r < w->rows; ++r) {
         for (size_t l = 0; l < w->dv; ++l)
             w->s[r * w->dv + l] = w->n[r] > 0.0 ? w->s[r * w->dv + l] / w->n[r] : 0.0;
-        w->n[r] *= r < w->features ? stands_for : 1.0;
+        w->n[r] *= r < w->features ? stands_for(w) : 1.0;
     }
-    return CLFAVOR_SUCCESS;
+    return status;
 }
 
 /* The exact output of one query over the same keys, into out. */
 static void exact_output(const work *w, const float *query, double *out) {
-    const clfavor_fit_desc *desc = w->j->desc;
-    size_t n_k = (size_t)desc->n_k, count = (size_t)clfavor_min(n_k, desc->sample_keys), heavy = 0, taken = 0;
-    for (size_t t = 0; t < w->exact; ++t)
-        heavy += w->n[w->features + t] > 0.0;
-    for (size_t i = 0; i < count && heavy; ++i)
-        taken += !is_exact(w, clfavor_fit_sampled(&w->sample, 1, i, count, n_k));
-    double log_stands_for =
-        heavy ? log((double)(n_k - heavy) / (double)(taken ? taken : 1)) : log((double)n_k / (double)count);
-    double top = -INFINITY, sum = 0.0;
+    double log_stands_for = log(stands_for(w)), top = -INFINITY, sum = 0.0;
     memset(out, 0, w->dv * sizeof *out);
-    for (size_t i = 0; i < count + w->exact; ++i) {
-        bool exact = i >= count;
-        size_t key = exact ? w->keys[i - count] : clfavor_fit_sampled(&w->sample, 1, i, count, n_k);
-        if (exact ? !(w->n[w->features + i - count] > 0.0) : is_exact(w, key))
+    for (size_t i = 0; i < w->count + w->exact; ++i) {
+        bool exact = i >= w->count;
+        if (exact && !(w->n[w->features + i - w->count] > 0.0))
             continue;
+        size_t key = exact ? w->keys[i - w->count] : w->index[i];
         double value = logit(w, query, key) + (exact ? 0.0 : log_stands_for);
         if (value > top) {
             double factor = exp(top - value);
@@ -273,6 +284,7 @@ static clfavor_status correct(void *user, size_t part) {
     if (!status)
         regress(&w, j->corrections + part * w.rows * dv);
     free(block);
+    free(w.index);
     return status;
 }
 
@@ -285,11 +297,18 @@ clfavor_status clfavor_fit_values(const clfavor_fit_desc *user_desc, const clfav
     clfavor_status status = clfavor_fit_resolve(&desc);
     if (status)
         return status;
-    if (estimator->family != CLFAVOR_FAMILY_EXP)
+    if (estimator->family != CLFAVOR_FAMILY_EXP) {
+        clfavor_fit_say(&desc, CLFAVOR_LOG_ERROR,
+                        "values are corrected for positive, hyperbolic and exponential features");
         return CLFAVOR_UNSUPPORTED;
+    }
     if (estimator->dim != desc.dim ||
-        (estimator->sets != 1 && estimator->sets != desc.heads_kv && estimator->sets != desc.heads))
+        (estimator->sets != 1 && estimator->sets != desc.heads_kv && estimator->sets != desc.heads)) {
+        clfavor_fit_say(&desc, CLFAVOR_LOG_ERROR,
+                        "the estimator has d = %u and %u sets, the tokens d = %u and %u heads", estimator->dim,
+                        estimator->sets, desc.dim, (unsigned)desc.heads);
         return CLFAVOR_MISMATCH;
+    }
     job j = {.desc = &desc, .estimator = estimator, .keys = keys, .corrections = corrections};
     j.states = (size_t)clfavor_max(estimator->sets, desc.heads_kv);
     status = clfavor_parallel((size_t)desc.batch * j.states, desc.threads, correct, &j);

@@ -469,6 +469,14 @@ bad 2 'exact-keys auto does not go with' run $qkv $o --fit --exact-keys auto --c
 bad 2 'exact-keys auto does not go with' run $qkv $o --fit --exact-keys auto --target-error 0.1
 bad 2 'exact-keys expects' fit $qkv $o --exact-keys auto
 
+# A file holds parameters for runs without exact keys, too: causal ones.
+good fit $layer --features 64 --out out/default.npz
+good fit $layer --features 64 --exact-keys 0 --out out/none.npz
+good run $layer --estimator out/default.npz --causal --out out/a.npy
+good run $layer --estimator out/none.npz --causal --out out/b.npy
+identical out/a.npy out/b.npy
+rm -f out/*
+
 # ------------------------------------------------------------------------------------------------------------- advise
 
 fields="device class shape mean_s_plain mean_s effective_keys features exact_keys predicted_error predicted_error_per_head

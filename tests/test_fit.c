@@ -218,6 +218,11 @@ START_TEST(whole_method) {
                     for (uint64_t i = 0; i < p.n; ++i)
                         w[batch * 2 + g][i * p.n_k + keys[t]] = 0;
             }
+            double total = 0; /* each batch entry counts as its queries */
+            for (uint64_t at = 0; at < 2 * p.n * p.n_k; ++at)
+                total += w[batch * 2 + at / (p.n * p.n_k)][at % (p.n * p.n_k)];
+            for (uint64_t at = 0; at < 2 * p.n * p.n_k; ++at)
+                w[batch * 2 + at / (p.n * p.n_k)][at % (p.n * p.n_k)] *= 2 * (double)p.n / total;
             for (uint64_t g = 0; g < 2; ++g) {
                 add(&about_zero, &p, batch * 4 + set * 2 + g, w[batch * 2 + g], NULL, NULL);
                 add(&about_centres, &p, batch * 4 + set * 2 + g, w[batch * 2 + g], xbar, ybar);
@@ -367,6 +372,57 @@ START_TEST(threads_and_samples) {
 }
 END_TEST
 
+/* Among more keys than are sampled a heavy one is found wherever it lies, and batch entries count alike whatever the
+ * size of their values, values that leave nothing but p too. */
+START_TEST(heavy_keys_beyond_the_sample) {
+    enum { KEYS = 5000, HEAVY = 12 };
+    problem p = create(1, 1, 1, 64, KEYS);
+    uint32_t places[HEAVY];
+    for (size_t i = 0; i < HEAVY; ++i) {
+        places[i] = (uint32_t)(i * 431 + (i % 2) * 7);
+        for (size_t l = 0; l < D; ++l) /* along the mean query, which is (0.5, ..) */
+            p.k[places[i] * D + l] = 9.0F;
+    }
+    clfavor_fit_desc desc = desc_of(&p, CLFAVOR_FIT_ATTENTION);
+    desc.exact_keys = HEAVY;
+    desc.sample_keys = 200;
+    fitted f = run(&desc);
+    expect_sane(&f);
+    for (size_t i = 0; i < HEAVY; ++i)
+        ck_assert_uint_eq(f.info.keys[i], places[i]);
+    clfavor_fit_destroy(f.fit);
+    destroy(&p);
+}
+END_TEST
+
+START_TEST(size_of_values) {
+    problem p = create(2, 1, 1, 30, 40);
+    size_t half = (size_t)p.n * D;
+    for (size_t i = 0; i < half; ++i) { /* the entries' queries lie apart */
+        p.q[i] += 2.0F;
+        p.q[half + i] -= 2.0F;
+    }
+    for (size_t i = 0; i < (size_t)p.n_k * DV; ++i)
+        p.v[(size_t)p.n_k * DV + i] = 0.0F; /* nothing but p is left */
+    double centre[3];
+    for (int which = 0; which < 3; ++which) {
+        problem scaled = p;
+        scaled.v = test_alloc(2 * (size_t)p.n_k * DV, sizeof *scaled.v);
+        for (size_t i = 0; i < 2 * (size_t)p.n_k * DV; ++i)
+            scaled.v[i] = p.v[i] * (which == 0 ? 1e-3F : which == 1 ? 1.0F : 3e37F);
+        clfavor_fit_desc desc = desc_of(&scaled, CLFAVOR_FIT_ATTENTION);
+        fitted f = run(&desc);
+        expect_sane(&f);
+        centre[which] = f.sderf.xbar[0];
+        clfavor_fit_destroy(f.fit);
+        free(scaled.v);
+    }
+    ck_assert_double_eq_tol(centre[0], centre[1], 1e-6);
+    ck_assert_double_eq_tol(centre[2], centre[1], 1e-6);
+    destroy(&p);
+}
+END_TEST
+
 /* What leaves little to fit gives parameters that are finite and unbiased, and says so where a side is all alike. */
 START_TEST(degenerate_inputs) {
     enum {
@@ -381,6 +437,7 @@ START_TEST(degenerate_inputs) {
         LARGE,
         SMALL,
         SAME_VALUES,
+        VERY_LARGE,
         ALL_EXACT,
         HUGE_VALUES,
         CASES
@@ -399,12 +456,14 @@ START_TEST(degenerate_inputs) {
                      : which == SAME_QUERIES || which == BOTH ? (float)(i % D) * 0.3F
                      : which == RANK_1                        ? p.q[i / D * D] * (float)(i % D)
                      : which == LARGE                         ? p.q[i] * 100
+                     : which == VERY_LARGE                    ? p.q[i] * 1e12F
                      : which == SMALL                         ? p.q[i] * 1e-20F
                                                               : p.q[i];
         for (size_t i = 0; i < k; ++i)
             p.k[i] = which == SAME_KEYS || which == BOTH ? (float)(i % D) * -0.3F
                      : which == RANK_1                   ? p.k[i / D * D] * (float)(i % D)
                      : which == LARGE                    ? p.k[i] * 100
+                     : which == VERY_LARGE               ? p.k[i] * 1e12F
                      : which == SMALL                    ? p.k[i] * 1e-20F
                                                          : p.k[i];
         for (size_t i = 0; i < p.n_k * DV; ++i)
@@ -478,6 +537,8 @@ int main(void) {
     tcase_add_loop_test(tcase, whole_method, 0, 4);
     tcase_add_loop_test(tcase, published_methods, 0, 6);
     tcase_add_test(tcase, threads_and_samples);
+    tcase_add_test(tcase, heavy_keys_beyond_the_sample);
+    tcase_add_test(tcase, size_of_values);
     tcase_add_loop_test(tcase, degenerate_inputs, 0, 7);
     tcase_add_test(tcase, refusals);
     suite_add_tcase(suite, tcase);

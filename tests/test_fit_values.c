@@ -140,7 +140,7 @@ START_TEST(nothing_to_correct) {
 }
 END_TEST
 
-/* With more sampled queries than there are, and as many rows as queries, the answers are met: 6 queries, 24 rows. */
+/* More samples asked for than there are queries, and more rows than queries: nothing gets worse. */
 START_TEST(few_queries) {
     problem p = create(1, 1, 6, 40, 24, 1);
     float b[24 * DV];

@@ -258,10 +258,11 @@ typedef struct clfavor_fit_desc {
     const float *q, *k,
         *v; /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be NULL */
     uint32_t exact_keys;     /**< T: how many keys of each (batch, K/V head) to choose: those of the largest sum_i p_ij
-                                  |v_j - o_i|; fewer than n_k are chosen at most n_k */
+                                  |v_j - o_i|, at most n_k */
     uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: 2^22 / keys within
                                  256 (or 4 d) and 1024 */
-    uint32_t sample_keys;    /**< keys at most, likewise; 0: 16384. Exact keys are chosen among them */
+    uint32_t sample_keys;    /**< keys at most, likewise; 0: 16384. Where exact keys are chosen among more, some that a
+                                 few queries weigh most are among them */
     uint32_t threads;        /**< that the call may use for its heads; 0: 1 */
     uint64_t seed;           /**< of the samples */
     clfavor_log_fn log;      /**< says why a call failed, and where a head leaves nothing to fit; NULL: silent */
@@ -471,7 +472,8 @@ typedef struct clfavor_reference_args {
     const float *corrections; /**< [B, max(H_kv, sets), F + exact_count, dv]; may be NULL; not causal */
 } clfavor_reference_args;
 
-/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, OUT_OF_MEMORY. */
+/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, UNSUPPORTED (exact keys or corrections where they cannot be),
+ *  OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_reference_attention(const clfavor_estimator *estimator,
                                                        const clfavor_reference_args *args);
 CLFAVOR_API clfavor_status clfavor_reference_exact(const clfavor_reference_args *args);
