@@ -51,7 +51,7 @@ data=$(writable_data $(cat "$work/objects"))
 # What may be imported.
 cat >"$work/allowed" <<'LIST'
 cl[A-Z][A-Za-z]*                                    OpenCL
-(cos|exp|exp2|fmax|fmin|hypot|log|log1p|pow|sin|sincos|sqrt) libm
+(cos|exp|exp2|expf|fmax|fmin|hypot|log|log1p|logf|pow|sin|sincos|sqrt) libm
 qsort                                               <stdlib.h>, which keeps no state
 (malloc|calloc|realloc|free)                        memory
 mem(chr|cmp|cpy|move|set)                           <string.h>

@@ -1,5 +1,6 @@
 # The hot loop of a kernel in assembly: of the bodies of backward branches that hold no other such body (innermost
-# loops), the one with the most fused multiply-adds, then the most loads. Callers give the instructions in order:
+# loops), the one with the most fused multiply-adds, then the most loads. One without either is part of an integer
+# division and does not count. Callers give the instructions in order:
 #     loops_begin();
 #     loops_label(NAME); loops_instruction(KIND); loops_branch(NAME);
 #     loops_end();
@@ -54,6 +55,8 @@ function loops_end(    i, j, inner, score, best) {
         if (!inner)
             continue
         loops_take(header[i], latch[i])
+        if (!hot_fma && !hot_global && !hot_local)
+            continue
         score = hot_fma * 1e8 + (hot_global + hot_local) * 1e4 + hot_count
         if (score > best) {
             best = score

@@ -20,17 +20,18 @@ function warps(registers, bytes, size,    a_group, groups, memory, by) {
 }
 
 function sass_end() {
-    if (kernel == "")
+    if (now == "")
         return
     loops_end()
-    hot[kernel] = hot_loop "\t" hot_count "\t" hot_fma "\t" hot_global "\t" hot_local
-    kernel = ""
+    hot[now] = hot_loop "\t" hot_count "\t" hot_fma "\t" hot_global "\t" hot_local
+    now = ""
 }
 
 stage == "ptx" && /\.entry/ {
     kernel = $0
     sub(/.*\.entry +/, "", kernel)
     sub(/[^A-Za-z0-9_].*/, "", kernel)
+    names[count++] = kernel
 }
 stage == "ptx" && /^\.reqntid/ {
     gsub(/[^0-9 ]/, " ")
@@ -40,7 +41,6 @@ stage == "ptx" && /^\.reqntid/ {
 stage == "log" && /Compiling entry function/ {
     split($0, quoted, "'")
     kernel = quoted[2]
-    names[count++] = kernel
     local_bytes[kernel] = 0
 }
 stage == "log" && /bytes stack frame/ {
@@ -62,15 +62,15 @@ stage == "log" && /Used [0-9]+ registers/ {
 
 stage == "sass" && /^\.text\./ {
     sass_end()
-    kernel = substr($1, 7)
-    sub(/:$/, "", kernel)
+    now = substr($1, 7)
+    sub(/:$/, "", now)
     loops_begin()
 }
 stage == "sass" && /^\.L[A-Za-z0-9_$]*:/ {
     loops_label(substr($1, 1, length($1) - 1))
 }
 # /*0120*/  @P0 FFMA R1, R2, R3, R1 ;
-stage == "sass" && kernel != "" && /^ +\/\*[0-9a-f]+\*\/ / {
+stage == "sass" && now != "" && /^ +\/\*[0-9a-f]+\*\/ / {
     op = $2 ~ /^@/ ? $3 : $2
     if (op ~ /^(FFMA|HFMA2|DFMA)/)
         kind = "fma"
