@@ -10,7 +10,7 @@ typedef struct job {
     options options;
     npy_array arrays[3]; /* q, k, v; the last one empty without --v */
     run_shape shape;
-    fitting fitting, all; /* all: the same without exact keys */
+    fitting fitting;
     outfile out;
 } job;
 
@@ -29,7 +29,8 @@ static int open_inputs(job *j) {
 
 static int write_file(job *j, clfavor_projection_kind projection) {
     const fitting *f = &j->fitting;
-    estimator_file file = {.total = f->total,
+    estimator_file file = {.sderf_all.struct_size = sizeof file.sderf_all,
+                           .total = f->total,
                            .exact = f->exact,
                            .exact_given = j->options.exact_keys_given,
                            .method = j->options.fit_method,
@@ -37,8 +38,8 @@ static int write_file(job *j, clfavor_projection_kind projection) {
                            .projection_given = j->options.projection_given,
                            .seed = j->options.seed,
                            .dim = j->shape.d,
-                           .sderf = f->sderf,
-                           .sderf_all = j->all.sderf};
+                           .sderf = f->sderf};
+    clfavor_fit_get_sderf_all(f->fit, &file.sderf_all);
     char error[NPY_ERROR];
     if (!estimator_file_write(&j->out, &file, &f->info, error) || !outfile_commit(&j->out, error))
         return cli_error(CLI_FAILED, "%s", error);
@@ -81,17 +82,6 @@ static int work(job *j) {
         inputs_note(&j->arrays[i], inputs_names[i]);
     if (!status)
         status = fitting_run(&j->fitting, o, j->arrays);
-    if (!status) {
-        options none = *o; /* for runs that treat no key exactly, causal ones above all */
-        none.features = j->fitting.total;
-        none.map = CLFAVOR_MAP_POSITIVE;
-        none.exact_keys = 0;
-        none.exact_keys_given = true;
-        status = fitting_open(&j->all, &none, &j->shape);
-        j->all.quiet = true;
-        if (!status)
-            status = fitting_run(&j->all, &none, j->arrays);
-    }
     if (!status)
         status = write_file(j, o->projection);
     return status ? status : report_print(report(j), o->json);
@@ -105,7 +95,6 @@ int cmd_fit(int argc, char **argv) {
     status = work(&j);
     outfile_discard(&j.out);
     fitting_close(&j.fitting);
-    fitting_close(&j.all);
     for (int i = 0; i < 3; ++i)
         npy_close(&j.arrays[i]);
     return status;

@@ -37,8 +37,7 @@
                "Treat the T heaviest keys of each head exactly; they count among the M rows of --features; `run' "     \
                "takes auto, too: the number with the least predicted error, from none to 3/4 of M. Default "           \
                "with a fit: half of M, more where there are few keys; none with --causal"),                            \
-        OPTION("sample", KEY_SAMPLE, "N",                                                                              \
-               "Queries a head to fit with (default 256 to 1024, fewer where keys are many)")
+        OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)")
 
 static const struct argp_option run_options[] = {
     OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
@@ -94,7 +93,7 @@ static const struct argp_option advise_options[] = {
     OPTION("q", KEY_Q, "FILE", "Queries, .npy [n, d], [H, n, d] or [B, H, n, d]; float32, float16 or float64"),
     OPTION("k", KEY_K, "FILE", "Keys: H may be a divisor of the queries', and n another"),
     OPTION("v", KEY_V, "FILE", "Values: as the keys, the last axis may differ"),
-    OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default 256 to 1024, fewer where keys are many)"),
+    OPTION("sample", KEY_SAMPLE, "N", "Queries a head to fit with (default the larger of 256 and 4 d)"),
     OPTION("seed", KEY_SEED, "S", "Of the projections and of the samples (default 0)"),
     OPTION("scale", KEY_SCALE, "X", "Softmax scale, finite and > 0 (default 1/sqrt(d))"),
     OPTION("target-error", KEY_TARGET_ERROR, "E", "The error that the advice is to meet (default 0.1)"),

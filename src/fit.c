@@ -8,15 +8,15 @@
 #include "fit_solve.h"
 #include "parallel.h"
 
-#define LEAST_QUERIES 256u
-#define MOST_QUERIES  1024u /* where the keys are few: n = 3,657, M = 256: error .176 with 1024, .191 with 256 */
-#define DEFAULT_PAIRS (1u << 22)
-#define DEFAULT_KEYS  16384u
+#define DEFAULT_QUERIES 256u /* on real data 1024 gain nothing, 64 lose 7 to 32 % */
+#define DEFAULT_KEYS    16384u
 
 struct clfavor_fit {
     uint32_t dim, sets, exact;
-    double scale;
-    double *xbar, *ybar, *tq, *tk, *a, *mean_s_plain, *mean_s, *effective_keys;
+    double *block;
+    clfavor_sderf_desc found, all; /* without the pairs of exact keys; with them. One and the same where it makes no
+                                      difference */
+    double *mean_s_plain, *mean_s, *effective_keys;
     uint32_t *keys;
 };
 
@@ -57,8 +57,7 @@ clfavor_status clfavor_fit_resolve(clfavor_fit_desc *desc) {
     if (desc->scale < 0.0)
         return REFUSE(CLFAVOR_INVALID_ARGUMENT, "the scale of a fit must be above 0");
     desc->sample_keys = desc->sample_keys ? desc->sample_keys : DEFAULT_KEYS;
-    uint64_t queries = clfavor_min(DEFAULT_PAIRS / clfavor_min(desc->n_k, desc->sample_keys), MOST_QUERIES);
-    queries = clfavor_max(queries, clfavor_max(LEAST_QUERIES, 4 * (uint64_t)desc->dim));
+    uint64_t queries = clfavor_max(DEFAULT_QUERIES, 4 * (uint64_t)desc->dim);
     desc->sample_queries = desc->sample_queries ? desc->sample_queries : (uint32_t)queries;
     return CLFAVOR_SUCCESS;
 }
@@ -66,10 +65,22 @@ clfavor_status clfavor_fit_resolve(clfavor_fit_desc *desc) {
 /* --------------------------------------------------------------------------------------------------------------- sets
  */
 
+/* The arrays of one set, to be written. */
+static clfavor_fit_set set_of(const clfavor_sderf_desc *e, size_t set, size_t d) {
+    return (clfavor_fit_set){.xbar = (double *)(uintptr_t)e->xbar + set * d,
+                             .ybar = (double *)(uintptr_t)e->ybar + set * d,
+                             .tq = (double *)(uintptr_t)e->tq + set * d * d,
+                             .tk = (double *)(uintptr_t)e->tk + set * d * d,
+                             .a = (double *)(uintptr_t)e->a + set * d};
+}
+
 static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, size_t set) {
     size_t d = desc->dim, dv = desc->value_dim, group = (size_t)(desc->heads / desc->heads_kv), sets = fit->sets;
-    clfavor_moments moments;
+    bool both = fit->all.tq != fit->found.tq;
+    clfavor_moments moments, all = {0};
     clfavor_status status = clfavor_moments_create(&moments, d);
+    if (!status && both)
+        status = clfavor_moments_create(&all, d);
     for (size_t batch = 0; !status && batch < desc->batch; ++batch) {
         size_t head = batch * sets + set;
         clfavor_fit_tokens tokens = {.q = desc->q + head * group * (size_t)desc->n * d,
@@ -85,19 +96,17 @@ static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, si
                                      .keys = desc->sample_keys,
                                      .seed = desc->seed,
                                      .stream = head,
+                                     .several = desc->batch > 1,
                                      .uniform = desc->method != CLFAVOR_FIT_ATTENTION,
                                      .exact = desc->exact_keys};
-        status = clfavor_moments_add(&moments, &tokens, &sample, fit->keys ? fit->keys + head * fit->exact : NULL);
+        status = clfavor_moments_add(&moments, both ? &all : NULL, &tokens, &sample,
+                                     fit->keys ? fit->keys + head * fit->exact : NULL);
         if (status == CLFAVOR_NOT_FINITE)
             clfavor_fit_say(desc, CLFAVOR_LOG_ERROR,
                             "q, k or v of head %zu of batch entry %zu holds a NaN or an infinity", set, batch);
     }
     if (!status) {
-        clfavor_fit_set out = {.xbar = fit->xbar + set * d,
-                               .ybar = fit->ybar + set * d,
-                               .tq = fit->tq + set * d * d,
-                               .tk = fit->tk + set * d * d,
-                               .a = fit->a + set * d};
+        clfavor_fit_set out = set_of(&fit->found, set, d), other = set_of(&fit->all, set, d);
         bool balanced = true;
         status = clfavor_fit_solve(&moments, desc->method, &out, &balanced);
         fit->mean_s_plain[set] = out.mean_s_plain;
@@ -106,8 +115,11 @@ static clfavor_status fit_set(clfavor_fit *fit, const clfavor_fit_desc *desc, si
         if (!status && !balanced)
             clfavor_fit_say(desc, CLFAVOR_LOG_WARNING,
                             "head %zu: its queries or its keys are all alike, so they are not balanced", set);
+        if (!status && both)
+            status = clfavor_fit_solve(&all, desc->method, &other, &balanced);
     }
     clfavor_moments_free(&moments);
+    clfavor_moments_free(&all);
     return status;
 }
 
@@ -147,6 +159,18 @@ static clfavor_status fit_sets(clfavor_fit *fit, const clfavor_fit_desc *desc) {
 /* ---------------------------------------------------------------------------------------------------------- interface
  */
 
+/* Parameters of all sets, one array after the other. */
+static clfavor_sderf_desc place(const clfavor_fit *fit, const clfavor_fit_desc *desc, const double *at) {
+    size_t vector = (size_t)fit->sets * fit->dim, matrix = vector * fit->dim;
+    return (clfavor_sderf_desc){.sets = fit->sets,
+                                .scale = desc->scale,
+                                .xbar = at,
+                                .ybar = at + vector,
+                                .a = at + 2 * vector,
+                                .tq = at + 3 * vector,
+                                .tk = at + 3 * vector + matrix};
+}
+
 clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *user_desc) {
     clfavor_fit_desc desc;
     if (!out)
@@ -161,21 +185,20 @@ clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *use
     if (!fit)
         return CLFAVOR_OUT_OF_MEMORY;
     size_t sets = (size_t)desc.heads_kv, d = desc.dim, rows = (size_t)desc.batch * sets;
-    *fit =
-        (clfavor_fit){.dim = desc.dim, .sets = (uint32_t)desc.heads_kv, .exact = desc.exact_keys, .scale = desc.scale};
-    fit->xbar = calloc(sets * (3 * d + 2 * d * d + 3), sizeof(double));
+    bool both = desc.exact_keys && desc.method == CLFAVOR_FIT_ATTENTION;
+    size_t parameters = sets * (3 * d + 2 * d * d);
+    *fit = (clfavor_fit){.dim = desc.dim, .sets = (uint32_t)desc.heads_kv, .exact = desc.exact_keys};
+    fit->block = calloc((both ? 2 : 1) * parameters + 3 * sets, sizeof(double));
     fit->keys = fit->exact ? calloc(rows * fit->exact, sizeof *fit->keys) : NULL;
-    if (!fit->xbar || (fit->exact && !fit->keys)) {
+    if (!fit->block || (fit->exact && !fit->keys)) {
         clfavor_fit_destroy(fit);
         return CLFAVOR_OUT_OF_MEMORY;
     }
-    fit->ybar = fit->xbar + sets * d;
-    fit->a = fit->ybar + sets * d;
-    fit->tq = fit->a + sets * d;
-    fit->tk = fit->tq + sets * d * d;
-    fit->mean_s_plain = fit->tk + sets * d * d;
+    fit->mean_s_plain = fit->block;
     fit->mean_s = fit->mean_s_plain + sets;
     fit->effective_keys = fit->mean_s + sets;
+    fit->found = place(fit, &desc, fit->effective_keys + sets);
+    fit->all = both ? place(fit, &desc, fit->effective_keys + sets + parameters) : fit->found;
     if ((status = fit_sets(fit, &desc))) {
         clfavor_fit_destroy(fit);
         return status;
@@ -187,22 +210,17 @@ clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *use
 void clfavor_fit_destroy(clfavor_fit *fit) {
     if (!fit)
         return;
-    free(fit->xbar);
+    free(fit->block);
     free(fit->keys);
     free(fit);
 }
 
 clfavor_status clfavor_fit_get_sderf(const clfavor_fit *fit, clfavor_sderf_desc *desc) {
-    if (!fit || !desc)
-        return CLFAVOR_INVALID_ARGUMENT;
-    clfavor_sderf_desc own = {.sets = fit->sets,
-                              .scale = fit->scale,
-                              .xbar = fit->xbar,
-                              .ybar = fit->ybar,
-                              .tq = fit->tq,
-                              .tk = fit->tk,
-                              .a = fit->a};
-    return clfavor_info_write(desc, &own, sizeof own);
+    return fit && desc ? clfavor_info_write(desc, &fit->found, sizeof fit->found) : CLFAVOR_INVALID_ARGUMENT;
+}
+
+clfavor_status clfavor_fit_get_sderf_all(const clfavor_fit *fit, clfavor_sderf_desc *desc) {
+    return fit && desc ? clfavor_info_write(desc, &fit->all, sizeof fit->all) : CLFAVOR_INVALID_ARGUMENT;
 }
 
 clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define QUERIES    8u         /* that look at keys beyond the sample */
-#define LOOKED_AT  (1u << 17) /* such keys at most, spread evenly: all of a longer sequence would have to be read */
+#define LOOKED_AT  (1u << 16) /* such keys at most, spread evenly: all of a longer sequence would have to be read */
 #define FIRST      64u        /* and always these: the first tokens often draw much attention */
 #define CANDIDATES 4u         /* keys that they may bring in for each exact one, of the sample a quarter at most */
 

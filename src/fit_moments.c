@@ -279,8 +279,52 @@ static int by_place(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* to[i, l] += weight a_i b_l */
+static void add_outer(double *to, const double *a, const double *b, double weight, size_t d) {
+    for (size_t i = 0; i < d; ++i) {
+        double factor = weight * a[i];
+        for (size_t l = 0; l < d; ++l)
+            to[i * d + l] += factor * b[l];
+    }
+}
+
+/* What some columns of P give. */
+static void add_columns(clfavor_moments *m, const work *w, const uint32_t *columns, uint32_t count, double root) {
+    double x[CLFAVOR_MAX_DIM], y[CLFAVOR_MAX_DIM];
+    size_t d = w->d;
+    for (size_t i = 0; i < w->nq; ++i) {
+        double weight = 0.0;
+        memset(y, 0, sizeof y);
+        for (uint32_t t = 0; t < count; ++t) {
+            double p = (double)w->p[i * w->tokens + columns[t]];
+            weight += p;
+            for (size_t l = 0; l < d; ++l)
+                y[l] += p * w->k[columns[t] * w->dp + l];
+        }
+        for (size_t l = 0; l < d; ++l) {
+            x[l] = root * (double)w->q[i * d + l] - m->x0[l];
+            m->x[l] += weight * x[l];
+            m->y[l] += y[l];
+        }
+        add_outer(m->xx, x, x, weight, d);
+        add_outer(m->xy, x, y, 1.0, d);
+        m->weight += weight;
+    }
+    for (uint32_t t = 0; t < count; ++t) {
+        const double *own = w->k + columns[t] * w->dp;
+        add_outer(m->yy, own, own, w->mass[columns[t]], d);
+    }
+}
+
+static void add_moments(clfavor_moments *to, const clfavor_moments *from) {
+    size_t d = to->dim;
+    to->weight += from->weight;
+    for (size_t i = 0; i < 2 * d + 3 * d * d; ++i)
+        to->x[i] += from->x[i]; /* x, y, xx, yy and xy lie in a row */
+}
+
 /* Takes the columns of largest mass out of P. */
-static clfavor_status choose_exact(work *w, uint32_t wanted, uint32_t *keys) {
+static clfavor_status choose_exact(work *w, uint32_t wanted, uint32_t *keys, clfavor_moments *all, double root) {
     uint32_t count = (uint32_t)clfavor_min(wanted, w->nk);
     column *columns = malloc(w->nk * sizeof *columns);
     if (!columns)
@@ -292,21 +336,14 @@ static clfavor_status choose_exact(work *w, uint32_t wanted, uint32_t *keys) {
         keys[t] = t < count ? columns[t].at : UINT32_MAX;
     free(columns);
     qsort(keys, count, sizeof *keys, by_place);
+    if (all)
+        add_columns(all, w, keys, count, root);
     for (size_t i = 0; i < w->nq; ++i)
         for (uint32_t t = 0; t < count; ++t)
             w->p[i * w->tokens + keys[t]] = 0.0F;
     for (uint32_t t = 0; t < count; ++t)
         keys[t] = (uint32_t)w->index[keys[t]];
     return CLFAVOR_SUCCESS;
-}
-
-/* to[i, l] += weight a_i b_l */
-static void add_outer(double *to, const double *a, const double *b, double weight, size_t d) {
-    for (size_t i = 0; i < d; ++i) {
-        double factor = weight * a[i];
-        for (size_t l = 0; l < d; ++l)
-            to[i * d + l] += factor * b[l];
-    }
 }
 
 static void add_queries(clfavor_moments *m, work *w, size_t first, double root) {
@@ -363,7 +400,31 @@ static void fill_uniform(work *w) {
             w->p[i * w->tokens + j] = (float)w->stands_for[j];
 }
 
-clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens *tokens,
+/* What P gives as it is. */
+static void accumulate(clfavor_moments *m, work *w, const clfavor_fit_sample *sample, double root) {
+    double total = add_up(w);
+    if (sample->several)
+        share_out(w, total);
+    for (size_t i = 0; i < w->nq; i += GROUP)
+        add_queries(m, w, i, root);
+    for (size_t j = 0; j < w->nk; ++j) {
+        const double *y = w->k + j * w->dp;
+        for (size_t l = 0; l < w->d; ++l)
+            m->y[l] += w->mass[j] * y[l];
+        add_outer(m->yy, y, y, w->mass[j], w->d);
+    }
+}
+
+/* The same origin and statistics of queries. */
+static void share_origin(clfavor_moments *to, const clfavor_moments *from) {
+    memcpy(to->x0, from->x0, from->dim * sizeof *to->x0);
+    memcpy(to->y0, from->y0, from->dim * sizeof *to->y0);
+    to->begun = true;
+    to->keys = from->keys;
+    to->rows = from->rows;
+}
+
+clfavor_status clfavor_moments_add(clfavor_moments *m, clfavor_moments *all, const clfavor_fit_tokens *tokens,
                                    const clfavor_fit_sample *sample, uint32_t *exact_keys) {
     work w;
     double root = sqrt(tokens->scale);
@@ -384,21 +445,20 @@ clfavor_status clfavor_moments_add(clfavor_moments *m, const clfavor_fit_tokens 
             softmax(&w, i, tokens->scale, NULL);
         add_up(&w);
     }
-    if (sample->exact && (status = choose_exact(&w, sample->exact, exact_keys))) {
+    if (all)
+        share_origin(all, m);
+    if (all && sample->several) /* the parts are scaled, so they do not add up */
+        accumulate(all, &w, sample, root);
+    if (sample->exact && (status = choose_exact(&w, sample->exact, exact_keys, sample->several ? NULL : all, root))) {
         work_free(&w);
         return status;
     }
-    if (sample->uniform || (sample->exact && add_up(&w) == 0.0)) /* every key that counts is exact */
+    bool nothing = sample->exact && add_up(&w) == 0.0; /* every key that counts is exact */
+    if (sample->uniform || nothing)
         fill_uniform(&w);
-    share_out(&w, add_up(&w));
-    for (size_t i = 0; i < w.nq; i += GROUP)
-        add_queries(m, &w, i, root);
-    for (size_t j = 0; j < w.nk; ++j) {
-        const double *y = w.k + j * w.dp;
-        for (size_t l = 0; l < w.d; ++l)
-            m->y[l] += w.mass[j] * y[l];
-        add_outer(m->yy, y, y, w.mass[j], w.d);
-    }
+    accumulate(m, &w, sample, root);
+    if (all && !sample->several && !nothing)
+        add_moments(all, m);
     work_free(&w);
     return CLFAVOR_SUCCESS;
 }

@@ -27,6 +27,7 @@ typedef struct clfavor_fit_sample {
     size_t queries, keys;  /* at most */
     uint64_t seed, stream; /* stream: another sample for each (batch, K/V head) */
     bool uniform;          /* all pairs alike instead of P = p |v - o| */
+    bool several;          /* other (batch, K/V head) are added to the same moments */
     uint32_t exact;        /* keys to choose and to leave out */
 } clfavor_fit_sample;
 
@@ -47,9 +48,9 @@ bool clfavor_fit_finite(const float *row, size_t count);
 clfavor_status clfavor_moments_create(clfavor_moments *moments, size_t dim);
 void clfavor_moments_free(clfavor_moments *moments);
 
-/* Adds what the tokens give, and writes the exact keys: ascending, then UINT32_MAX. NOT_FINITE where a sampled token
- * is not. */
-clfavor_status clfavor_moments_add(clfavor_moments *moments, const clfavor_fit_tokens *tokens,
+/* Adds what the tokens give, and writes the exact keys: ascending, then UINT32_MAX. all (may be NULL): the same with
+ * the exact keys' pairs in. NOT_FINITE where a sampled token is not. */
+clfavor_status clfavor_moments_add(clfavor_moments *moments, clfavor_moments *all, const clfavor_fit_tokens *tokens,
                                    const clfavor_fit_sample *sample, uint32_t *exact_keys);
 
 #endif

@@ -472,9 +472,11 @@ bad 2 'exact-keys expects' fit $qkv $o --exact-keys auto
 # A file holds parameters for runs without exact keys, too: causal ones.
 good fit $layer --features 64 --out out/default.npz
 good fit $layer --features 64 --exact-keys 0 --out out/none.npz
-good run $layer --estimator out/default.npz --causal --out out/a.npy
-good run $layer --estimator out/none.npz --causal --out out/b.npy
-identical out/a.npy out/b.npy
+good run $layer --estimator out/none.npz --causal --compare
+none=$(field relative_error.median)
+good run $layer --estimator out/default.npz --causal --compare
+between "$(field relative_error.median)" "$(awk -v x="$none" 'BEGIN { print 0.99 * x }')" \
+    "$(awk -v x="$none" 'BEGIN { print 1.01 * x }')"
 rm -f out/*
 
 # ------------------------------------------------------------------------------------------------------------- advise

@@ -372,6 +372,28 @@ START_TEST(threads_and_samples) {
 }
 END_TEST
 
+/* One call gives the parameters of all pairs, too. */
+START_TEST(parameters_of_all_pairs) {
+    problem p = create(_i == 2 ? 1 : 2, 4, 2, 40, 53);
+    clfavor_fit_desc desc = desc_of(&p, _i == 1 ? CLFAVOR_FIT_FULL : CLFAVOR_FIT_ATTENTION);
+    fitted none = run(&desc);
+    desc.exact_keys = 9;
+    fitted some = run(&desc);
+    clfavor_sderf_desc all = {.struct_size = sizeof all};
+    ck_assert_int_eq(clfavor_fit_get_sderf_all(some.fit, &all), CLFAVOR_SUCCESS);
+    ck_assert_int_eq(clfavor_fit_get_sderf_all(NULL, &all), CLFAVOR_INVALID_ARGUMENT);
+    for (size_t i = 0; i < 2 * D; ++i) {
+        ck_assert_double_eq_tol(all.xbar[i], none.sderf.xbar[i], 1e-7);
+        ck_assert_double_eq_tol(all.ybar[i], none.sderf.ybar[i], 1e-7);
+        ck_assert_double_eq_tol(all.a[i], none.sderf.a[i], 1e-6);
+    }
+    ck_assert_int_eq(memcmp(all.tq, some.sderf.tq, 2 * D * D * sizeof(double)) == 0, _i == 1);
+    clfavor_fit_destroy(none.fit);
+    clfavor_fit_destroy(some.fit);
+    destroy(&p);
+}
+END_TEST
+
 /* Among more keys than are sampled a heavy one is found wherever it lies, and batch entries count alike whatever the
  * size of their values, values that leave nothing but p too. */
 START_TEST(heavy_keys_beyond_the_sample) {
@@ -537,6 +559,7 @@ int main(void) {
     tcase_add_loop_test(tcase, whole_method, 0, 4);
     tcase_add_loop_test(tcase, published_methods, 0, 6);
     tcase_add_test(tcase, threads_and_samples);
+    tcase_add_loop_test(tcase, parameters_of_all_pairs, 0, 3);
     tcase_add_test(tcase, heavy_keys_beyond_the_sample);
     tcase_add_test(tcase, size_of_values);
     tcase_add_loop_test(tcase, degenerate_inputs, 0, 7);

@@ -259,8 +259,7 @@ typedef struct clfavor_fit_desc {
         *v; /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be NULL */
     uint32_t exact_keys;     /**< T: how many keys of each (batch, K/V head) to choose: those of the largest sum_i p_ij
                                   |v_j - o_i|, at most n_k */
-    uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: 2^22 / keys within
-                                 256 (or 4 d) and 1024 */
+    uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: max(256, 4 d) */
     uint32_t sample_keys;    /**< keys at most, likewise; 0: 16384. Where exact keys are chosen among more, some that a
                                  few queries weigh most are among them */
     uint32_t threads;        /**< that the call may use for its heads; 0: 1 */
@@ -280,6 +279,8 @@ CLFAVOR_API void clfavor_fit_destroy(clfavor_fit *fit);
  * clfavor_estimator_create_sderf. desc->struct_size is set by the caller before the call; desc->projection is left
  * NULL. */
 CLFAVOR_API clfavor_status clfavor_fit_get_sderf(const clfavor_fit *fit, clfavor_sderf_desc *desc);
+/** The same of all pairs, those of exact keys too: for attention without exact keys. */
+CLFAVOR_API clfavor_status clfavor_fit_get_sderf_all(const clfavor_fit *fit, clfavor_sderf_desc *desc);
 
 typedef struct clfavor_fit_info {
     size_t struct_size;  /**< set by the caller before the call */
