@@ -49,13 +49,6 @@ void advice_sentence(const advice *a, char *text, size_t size) {
             a->exact_seconds / a->seconds[good]);
 }
 
-static json_t *numbers(const double *values, size_t count) {
-    json_t *array = json_array();
-    for (size_t i = 0; i < count; ++i)
-        json_array_append_new(array, report_number(values[i]));
-    return array;
-}
-
 static json_t *wholes(const uint32_t *values, size_t count) {
     json_t *array = json_array();
     for (size_t i = 0; i < count; ++i)
@@ -82,22 +75,22 @@ json_t *advice_json(const advice *a) {
     json_object_set_new(
         object, "shape",
         json_pack("[I, I, I, I]", (json_int_t)s->batch, (json_int_t)s->heads, (json_int_t)s->n, (json_int_t)s->d));
-    json_object_set_new(object, "mean_s_plain", numbers(a->mean_s_plain, sets));
-    json_object_set_new(object, "mean_s", numbers(a->mean_s, sets));
-    json_object_set_new(object, "effective_keys", numbers(a->effective, sets));
+    json_object_set_new(object, "mean_s_plain", report_numbers(a->mean_s_plain, sets));
+    json_object_set_new(object, "mean_s", report_numbers(a->mean_s, sets));
+    json_object_set_new(object, "effective_keys", report_numbers(a->effective, sets));
     json_object_set_new(object, "features", wholes(a->features, a->steps));
     json_object_set_new(object, "exact_keys", wholes(a->exact, a->steps));
     for (size_t line = 0; line < a->line_count; ++line)
-        json_object_set_new(errors, a->lines[line].name, numbers(a->lines[line].median, a->steps));
+        json_object_set_new(errors, a->lines[line].name, report_numbers(a->lines[line].median, a->steps));
     json_object_set_new(object, "predicted_error", errors);
     for (size_t step = 0; step < a->steps; ++step)
-        json_array_append_new(per_head, numbers(a->errors + step * heads, heads));
+        json_array_append_new(per_head, report_numbers(a->errors + step * heads, heads));
     json_object_set_new(object, "predicted_error_per_head", per_head);
     json_object_set_new(object, "mean_value_error", report_number(a->mean_value_error));
     json_object_set_new(object, "rows", json_integer((json_int_t)a->rows));
     json_object_set_new(object, "draws", json_integer(a->draws));
     json_object_set_new(object, "fit_seconds", report_number(a->fit_seconds));
-    json_object_set_new(object, "seconds", numbers(a->seconds, a->steps));
+    json_object_set_new(object, "seconds", report_numbers(a->seconds, a->steps));
     json_object_set_new(object, "exact_seconds", report_number(a->exact_seconds));
     json_object_set_new(object, "faster_up_to", json_integer(fastest_up_to(a)));
     advice_sentence(a, text, sizeof text);

@@ -153,10 +153,9 @@ static int choose_features(chooser *c) {
 /* Without a word about exact keys: the rule's number, or none where that is predicted to be better. */
 static int choose_usual(chooser *c) {
     uint32_t by_rule = c->fitting->exact;
-    options asked = *c->options;
-    asked.features = c->fitting->total;
-    asked.map = CLFAVOR_MAP_POSITIVE;
-    asked.scale = asked.estimator ? 0 : asked.scale;
+    options asked = as_asked(c);
+    asked.exact_keys = 0;
+    asked.exact_keys_given = false;
     predictor p = {0};
     predicted found = {.errors = malloc((size_t)(c->shape->batch * c->shape->heads) * sizeof(double))};
     int status = found.errors ? open_predictor(c, &p, PREDICT_ROWS) : cli_error(CLI_FAILED, "host memory is exhausted");
@@ -167,8 +166,7 @@ static int choose_usual(chooser *c) {
     if (status || found.exact == by_rule)
         return status;
     cli_note("no key is treated exactly here: with %u exact keys the predicted error is larger", by_rule);
-    asked.exact_keys = 0;
-    asked.exact_keys_given = true;
+    asked.exact_keys_given = true; /* as none */
     return settle(c, &asked);
 }
 

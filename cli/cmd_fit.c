@@ -46,13 +46,6 @@ static int write_file(job *j, clfavor_projection_kind projection) {
     return CLI_OK;
 }
 
-static json_t *numbers(const double *values, uint32_t count) {
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < count; ++i)
-        json_array_append_new(array, report_number(values[i]));
-    return array;
-}
-
 static json_t *report(const job *j) {
     const fitting *f = &j->fitting;
     json_t *object = json_object();
@@ -62,9 +55,9 @@ static json_t *report(const job *j) {
                                   (json_int_t)j->shape.n, (json_int_t)j->shape.d));
     json_object_set_new(object, "features", json_integer(f->total));
     json_object_set_new(object, "exact_keys", json_integer(f->exact));
-    json_object_set_new(object, "mean_s_plain", numbers(f->info.mean_s_plain, f->info.sets));
-    json_object_set_new(object, "mean_s", numbers(f->info.mean_s, f->info.sets));
-    json_object_set_new(object, "effective_keys", numbers(f->info.effective_keys, f->info.sets));
+    json_object_set_new(object, "mean_s_plain", report_numbers(f->info.mean_s_plain, f->info.sets));
+    json_object_set_new(object, "mean_s", report_numbers(f->info.mean_s, f->info.sets));
+    json_object_set_new(object, "effective_keys", report_numbers(f->info.effective_keys, f->info.sets));
     json_object_set_new(object, "fit_seconds", report_number(f->seconds));
     return object;
 }

@@ -151,12 +151,7 @@ static int prepare(run *r) {
                               .exact_keys = r->fitting.exact,
                               .corrections = r->corrections != NULL};
     clfavor_attention_args args = make_args(r);
-    uint64_t states = info.sets > r->shape.heads_kv ? info.sets : r->shape.heads_kv;
-    if (r->exact_keys)
-        args.exact_keys = clfavor_tensor_dense(r->exact_keys, states, r->fitting.exact, 1);
-    if (r->corrections)
-        args.corrections =
-            clfavor_tensor_dense(r->corrections, states, info.features + (uint64_t)r->fitting.exact, r->shape.dv);
+    fitting_args(&r->fitting, &info, r->exact_keys, r->corrections, &args);
     return attention_create(&r->attention, s, &desc, &args, info.sets);
 }
 

@@ -232,6 +232,16 @@ int fitting_corrections(fitting *f, const options *o, const npy_array arrays[3],
     return status;
 }
 
+void fitting_args(const fitting *f, const clfavor_estimator_info *info, cl_mem keys, cl_mem corrections,
+                  clfavor_attention_args *args) {
+    uint64_t states = states_of(f, info->sets);
+    if (keys)
+        args->exact_keys = clfavor_tensor_dense(keys, states, f->exact, 1);
+    if (corrections)
+        args->corrections =
+            clfavor_tensor_dense(corrections, states, info->features + (uint64_t)f->exact, f->shape->dv);
+}
+
 int fitting_estimator(const fitting *f, projection_source *p, const options *o, const session *s,
                       clfavor_estimator **out) {
     if (f->fitted && p->sets != 1 && p->sets != f->sderf.sets)

@@ -31,7 +31,7 @@ typedef struct fitting {
 /* Reads --estimator and settles M, T, and in *o what the file has a say in: --features (of the projection, M - T),
  * --projection, --seed, --scale and the map. Returns CLI_OK or an error that was printed, as all here do. */
 int fitting_open(fitting *f, options *o, const run_shape *shape);
-/* Fits, or chooses keys, as far as there is something to do. method: of the fit where there is no file. */
+/* Fits, or chooses keys, as far as there is something to do. */
 int fitting_run(fitting *f, const options *o, const npy_array arrays[3]);
 void fitting_close(fitting *f);
 
@@ -40,6 +40,9 @@ int fitting_corrections(fitting *f, const options *o, const npy_array arrays[3],
                         const session *s, cl_mem *out);
 /* The exact keys on the device, as the attention of weights with `sets` parameter sets takes them; NULL without any. */
 int fitting_buffer(const fitting *f, const session *s, uint32_t sets, cl_mem *out);
+/* Both buffers, or those of them that there are, in the arguments of an attention with that estimator. */
+void fitting_args(const fitting *f, const clfavor_estimator_info *info, cl_mem keys, cl_mem corrections,
+                  clfavor_attention_args *args);
 /* Draws or reads W, and makes the estimator that was asked for. */
 int fitting_estimator(const fitting *f, projection_source *p, const options *o, const session *s,
                       clfavor_estimator **out);

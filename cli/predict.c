@@ -60,12 +60,7 @@ static int add_draw(predictor *p, const options *o, fitting *f, projection_sourc
         clfavor_attention_args args = comparison_rows(c, &p->args);
         args.weights = weights;
         args.o = clfavor_tensor_dense(p->o, p->shape->heads, c->rows, p->shape->dv);
-        uint64_t states = info.sets > p->shape->heads_kv ? info.sets : p->shape->heads_kv;
-        if (keys)
-            args.exact_keys = clfavor_tensor_dense(keys, states, f->exact, 1);
-        if (corrections)
-            args.corrections =
-                clfavor_tensor_dense(corrections, states, info.features + (uint64_t)f->exact, p->shape->dv);
+        fitting_args(f, &info, keys, corrections, &args);
         if (!(status = attention_create(&a, s, &desc, &args, info.sets)))
             status = attention_run(&a, "predicting the error", &seconds, &wall);
     }

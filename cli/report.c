@@ -10,6 +10,13 @@ json_t *report_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *report_numbers(const double *values, size_t count) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; ++i)
+        json_array_append_new(array, report_number(values[i]));
+    return array;
+}
+
 static void print_value(const json_t *value) {
     if (json_is_string(value))
         printf("%s", json_string_value(value));

@@ -7,6 +7,8 @@
 
 /* A number, or null where it is not finite, which JSON cannot say. */
 json_t *report_number(double value);
+/* An array of those. */
+json_t *report_numbers(const double *values, size_t count);
 
 /* Prints and takes over `object`. Members of an object in it are named "outer.inner"; null ones are left out of the
  * lines. Returns CLI_OK, or CLI_FAILED after saying that stdout cannot be written. */

@@ -39,8 +39,9 @@ void clfavor_fit_say(const clfavor_fit_desc *desc, clfavor_log_level level, cons
 /* Fills in the defaults of a description that was read, and checks it; says what is wrong. */
 clfavor_status clfavor_fit_resolve(clfavor_fit_desc *desc);
 
-/* Index i of `count` out of n for side 0 (queries) or 1 (keys): one at random from each of count strata of about the
- * same size, so ascending. */
+/* Index i of `count` out of n: one at random from each of count strata of about the same size, so ascending. The
+ * sides draw apart: 0 and 1 are the queries and the keys of the fit, 2 and 3 those by which the heavy keys are found.
+ */
 size_t clfavor_fit_sampled(const clfavor_fit_sample *sample, uint32_t side, size_t i, size_t count, size_t n);
 /* Whether no value is NaN or infinite. */
 bool clfavor_fit_finite(const float *row, size_t count);
