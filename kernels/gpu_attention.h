@@ -17,18 +17,19 @@ typedef struct clfavor_gpu_wave {
     ulong state; /* the first one */
     ulong token; /* the first one */
     /* Parts of the workspace, in floats from the start of the buffer; F features, T = capacity tokens, C = value
-     * columns + 1 (the last one is the sum without values, n):
+     * columns and the sum without values, n: behind them (staged), or behind the next multiple of 4, and 3 more
+     * (fused). key_scalars   [state][T] query_scalars [slot][T] exact         [state][exact keys]       their indices
+     * (uint), each once references    [state][T/chunk + 1][F or 1]  at the start of each chunk; the last one: at the
+     * end of the wave starts        [state][T/chunk][F][C]    what a chunk adds, then the state at its start; not
+     * causal: the state sums, lows    [state][F][C]             the running state and its compensation Fused only:
+     *   chunk_references  [state][T/chunk][F or 1]  of what a chunk adds
+     * Staged only:
      *   keys          [state][T][F]             exponents or values
-     *   key_scalars   [state][T]
-     *   exact         [state][exact keys]       their indices (uint), each once
-     *   references    [state][T/chunk + 1][F or 1]  at the start of each chunk; the last one: at the end of the wave
-     *   starts        [state][T/chunk][F][C]    what a chunk adds, then the state at its start; not causal: the state
-     *   sums, lows    [state][F][C]             the running state and its compensation
      *   queries       [slot][T][F + exact keys] exponents or values, then weights; key weights before there are queries
-     *   query_scalars, row_references, denominators  [slot][T]
+     *   row_references, denominators  [slot][T]
      *   pairs, pair_references  [slot][T][chunk]    causal only */
-    ulong keys, key_scalars, exact, references, starts, sums, lows;
-    ulong queries, query_scalars, row_references, denominators, pairs, pair_references;
+    ulong key_scalars, query_scalars, exact, references, starts, sums, lows, chunk_references;
+    ulong keys, queries, row_references, denominators, pairs, pair_references;
     uint tokens;   /* of this wave */
     uint capacity; /* tokens that a wave has room for */
     uint chunk;

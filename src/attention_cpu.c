@@ -286,4 +286,4 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *user_call,
     return status;
 }
 
-const clfavor_backend clfavor_backend_attention_cpu = {prepare, enqueue};
+const clfavor_engine clfavor_engine_attention_cpu = {prepare, enqueue};

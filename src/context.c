@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "program.h"
+#include "tuning.h"
 
 void clfavor_log(const clfavor_context *context, clfavor_log_level level, const char *format, ...) {
     if (!context || !context->log)
@@ -70,6 +71,7 @@ static clfavor_status query_device(clfavor_context *context, clfavor_device_clas
     context->max_work_group = work_group;
     context->vector_width = width >= 16 ? 16 : width >= 8 ? 8 : 4;
     bool cpu = (type & CL_DEVICE_TYPE_CPU) != 0;
+    context->is_cpu = cpu;
     if (wanted == CLFAVOR_CLASS_AUTO) {
         context->device_class = cpu ? CLFAVOR_CLASS_CPU : CLFAVOR_CLASS_GPU;
         snprintf(context->reason, sizeof context->reason, "the device reports the type %s",
@@ -139,6 +141,10 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
         status = check_member(context);
     if (!status)
         status = query_device(context, desc.device_class);
+    if (!status)
+        status = clfavor_device_names(context);
+    if (!status)
+        status = clfavor_tuning_choose(context, desc.tuning, desc.tuning ? desc.tuning_count : 0);
     if (!status && desc.kernel_dir) {
         size_t size = strlen(desc.kernel_dir) + 1;
         context->kernel_dir = malloc(size);
@@ -178,12 +184,15 @@ clfavor_status clfavor_context_get_info(const clfavor_context *context, clfavor_
     clfavor_context_info own = {.device_class = context->device_class,
                                 .vector_width = context->vector_width,
                                 .compute_units = context->compute_units,
-                                .local_memory = context->local_memory};
+                                .local_memory = context->local_memory,
+                                .tuning = context->tuning};
     mtx_t *lock = &((clfavor_context *)context)->lock;
     mtx_lock(lock);
     own.programs = context->program_count;
     own.build_seconds = context->build_seconds;
     mtx_unlock(lock);
     memcpy(own.reason, context->reason, sizeof own.reason);
+    memcpy(own.architecture, context->architecture, sizeof own.architecture);
+    memcpy(own.tuning_reason, context->tuning_reason, sizeof own.tuning_reason);
     return clfavor_info_write(info, &own, sizeof own);
 }

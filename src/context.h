@@ -18,6 +18,11 @@ struct clfavor_context {
     char *kernel_dir;
     clfavor_device_class device_class;
     char reason[160];
+    bool is_cpu; /* the device, whatever the class */
+    char vendor[64], name[256], architecture[64];
+    clfavor_tuning tuning; /* with every size; its strings are the next ones */
+    char tuning_vendor[64], tuning_architecture[64], tuning_device[256];
+    char tuning_reason[160];
     uint32_t vector_width; /* lanes of the cpu class's vectors: 4, 8 or 16 */
     uint32_t panel;        /* rows of a packed panel of weights: 2 vectors (cpu), 16 (gpu) */
     uint32_t token_panel;  /* tokens of a panel, TOKENS of kernels/cpu_tile.clh */

@@ -65,7 +65,7 @@ static clfavor_status check_workspace(const clfavor_plan *plan, cl_mem workspace
 static clfavor_status run(clfavor_plan *plan, const clfavor_call *call, cl_command_queue queue, cl_uint num_events,
                           const cl_event *wait_list, cl_event *event) {
     clfavor_chain chain = {.queue = queue, .num_events = num_events, .wait_list = wait_list};
-    clfavor_status status = plan->backend->enqueue(plan, call, &chain);
+    clfavor_status status = plan->engine->enqueue(plan, call, &chain);
     if (event)
         *event = chain.last; /* on failure it covers what was enqueued */
     else if (chain.last)

@@ -150,5 +150,5 @@ static clfavor_status enqueue_gpu(clfavor_plan *plan, const clfavor_call *call, 
     return enqueue(plan, call, chain, false);
 }
 
-const clfavor_backend clfavor_backend_exact_cpu = {prepare_cpu, enqueue_cpu};
-const clfavor_backend clfavor_backend_exact_gpu = {prepare_gpu, enqueue_gpu};
+const clfavor_engine clfavor_engine_exact_cpu = {prepare_cpu, enqueue_cpu};
+const clfavor_engine clfavor_engine_exact_gpu = {prepare_gpu, enqueue_gpu};

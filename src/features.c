@@ -146,4 +146,4 @@ static clfavor_status enqueue(clfavor_plan *plan, const clfavor_call *call, clfa
     return status;
 }
 
-const clfavor_backend clfavor_backend_features = {prepare, enqueue};
+const clfavor_engine clfavor_engine_features = {prepare, enqueue};

@@ -17,10 +17,12 @@ static clfavor_status resolve(clfavor_plan *plan) {
     bool exact = desc->operation == CLFAVOR_OP_EXACT;
     bool features = desc->operation == CLFAVOR_OP_FEATURES_QUERY || desc->operation == CLFAVOR_OP_FEATURES_KEY;
     if ((unsigned)desc->operation > CLFAVOR_OP_FEATURES_KEY || (unsigned)desc->map > CLFAVOR_MAP_EXPONENTIAL ||
-        desc->causal > 1 || desc->corrections > 1 || (unsigned)desc->dtype > CLFAVOR_BF16)
-        return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT,
-                              "a plan's operation (%d), map (%d), causal (%u) or dtype (%d) is out of range",
-                              (int)desc->operation, (int)desc->map, desc->causal, (int)desc->dtype);
+        desc->causal > 1 || desc->corrections > 1 || (unsigned)desc->dtype > CLFAVOR_BF16 ||
+        (unsigned)desc->backend > CLFAVOR_BACKEND_CLBLAST)
+        return CLFAVOR_REFUSE(
+            context, CLFAVOR_INVALID_ARGUMENT,
+            "a plan's operation (%d), map (%d), causal (%u), dtype (%d) or backend (%d) is out of range",
+            (int)desc->operation, (int)desc->map, desc->causal, (int)desc->dtype, (int)desc->backend);
     if (desc->dtype != CLFAVOR_F32)
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "only float32 is supported so far");
     if ((desc->exact_keys || desc->corrections) && (exact || features || desc->causal || !is_exponential(desc->map)))
@@ -30,6 +32,11 @@ static clfavor_status resolve(clfavor_plan *plan) {
                                     "that come later, and a row must not depend on those"
                                   : "exact keys and corrections belong to attention with positive, hyperbolic or "
                                     "exponential features");
+    if (desc->backend && (exact || features || context->device_class == CLFAVOR_CLASS_CPU))
+        return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED,
+                              "a backend can be asked for only for attention with random features on the gpu class");
+    if (desc->backend == CLFAVOR_BACKEND_CLBLAST)
+        return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "the library was built without CLBlast");
     if (desc->exact_keys > CLFAVOR_MAX_FEATURES)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_SHAPE, "at most %u keys can be treated exactly, not %u",
                               CLFAVOR_MAX_FEATURES, desc->exact_keys);
@@ -73,9 +80,9 @@ static clfavor_status resolve(clfavor_plan *plan) {
     plan->features = plan->family == CLFAVOR_FAMILY_TRIG ? 2 * plan->rows : plan->rows;
     plan->value_block = desc->value_dim;
     bool cpu = context->device_class == CLFAVOR_CLASS_CPU;
-    plan->backend = features ? &clfavor_backend_features
-                    : exact  ? (cpu ? &clfavor_backend_exact_cpu : &clfavor_backend_exact_gpu)
-                             : (cpu ? &clfavor_backend_attention_cpu : &clfavor_backend_attention_gpu);
+    plan->engine = features ? &clfavor_engine_features
+                   : exact  ? (cpu ? &clfavor_engine_exact_cpu : &clfavor_engine_exact_gpu)
+                            : (cpu ? &clfavor_engine_attention_cpu : &clfavor_engine_attention_gpu);
     return CLFAVOR_SUCCESS;
 }
 
@@ -98,7 +105,7 @@ clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
     if (!status)
         status = resolve(plan);
     if (!status)
-        status = plan->backend->prepare(plan);
+        status = plan->engine->prepare(plan);
     if (status) {
         clfavor_plan_destroy(plan);
         return status;
@@ -126,7 +133,8 @@ clfavor_status clfavor_plan_get_info(const clfavor_plan *plan, clfavor_plan_info
                              .pieces = plan->pieces,
                              .features = plan->features,
                              .programs_built = plan->programs_built,
-                             .build_seconds = plan->build_seconds};
+                             .build_seconds = plan->build_seconds,
+                             .backend = plan->backend};
     return clfavor_info_write(info, &own, sizeof own);
 }
 

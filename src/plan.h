@@ -25,21 +25,22 @@ typedef struct clfavor_call {
 
 /* One way to do an operation on one class. prepare chooses chunk, pieces and workspace_size, and makes the kernels;
  * enqueue puts the launches on the chain. */
-typedef struct clfavor_backend {
+typedef struct clfavor_engine {
     clfavor_status (*prepare)(clfavor_plan *plan);
     clfavor_status (*enqueue)(clfavor_plan *plan, const clfavor_call *call, clfavor_chain *chain);
-} clfavor_backend;
+} clfavor_engine;
 
-extern const clfavor_backend clfavor_backend_attention_cpu; /* attention_cpu.c */
-extern const clfavor_backend clfavor_backend_attention_gpu; /* attention_gpu.c */
-extern const clfavor_backend clfavor_backend_exact_cpu;     /* exact.c */
-extern const clfavor_backend clfavor_backend_exact_gpu;     /* exact.c */
-extern const clfavor_backend clfavor_backend_features;      /* features.c */
+extern const clfavor_engine clfavor_engine_attention_cpu; /* attention_cpu.c */
+extern const clfavor_engine clfavor_engine_attention_gpu; /* attention_gpu.c */
+extern const clfavor_engine clfavor_engine_exact_cpu;     /* exact.c */
+extern const clfavor_engine clfavor_engine_exact_gpu;     /* exact.c */
+extern const clfavor_engine clfavor_engine_features;      /* features.c */
 
 struct clfavor_plan {
     clfavor_context *context;
-    const clfavor_backend *backend;
-    clfavor_plan_desc desc; /* with every default filled in */
+    const clfavor_engine *engine;
+    clfavor_plan_desc desc;  /* with every default filled in */
+    clfavor_backend backend; /* of attention of the gpu class; else AUTO */
     clfavor_family family;
     bool general;         /* compiled for the general scalar term (CLFAVOR_MAP_EXPONENTIAL) */
     uint32_t rows;        /* projection rows the kernels see */

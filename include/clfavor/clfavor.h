@@ -65,6 +65,33 @@ typedef enum clfavor_log_level {
 /** Receives one line without a newline. May be called from any thread that calls the library; must not call it back. */
 typedef void (*clfavor_log_fn)(void *user, clfavor_log_level level, const char *message);
 
+/** How the gpu class does attention; the cpu class has one way. */
+typedef enum clfavor_backend {
+    CLFAVOR_BACKEND_AUTO = 0,   /**< what the tuning row says, as far as the device can */
+    CLFAVOR_BACKEND_FUSED = 1,  /**< tiles in local memory; features never travel to global memory */
+    CLFAVOR_BACKEND_STAGED = 2, /**< feature matrices in the workspace, no local memory, any work-group size */
+    CLFAVOR_BACKEND_CLBLAST = 3 /**< staged, with the matrix products done by CLBlast, where the library has it. CLBlast
+                                   builds its kernels at the first call and allocates memory at calls; not for queues
+                                   that are used by other threads at the same time */
+} clfavor_backend;
+
+/** Sizes that suit a device: a row of the tuning database (`clfavor tune` makes them). The row that names the device
+ *  most closely counts (device, then architecture, then vendor, then none of them); of several those of the caller
+ *  before those of the library. No row can make a result wrong: sizes that a device cannot do are not taken.
+ *  A work-group of the fused kernels has `group` work-items and makes tiles of `rows` tokens, `features` features and
+ *  `columns` columns of V, in steps of `step`; powers of two. See docs/gpus.md. */
+typedef struct clfavor_tuning {
+    size_t struct_size;
+    const char *vendor;       /**< NULL: any; else a part of CL_DEVICE_VENDOR, whatever the case, such as "nvidia" */
+    const char *architecture; /**< NULL: any; else as clfavor_context_info.architecture, such as "sm_80", "gfx90a" */
+    const char *device;       /**< NULL: any; else the whole CL_DEVICE_NAME */
+    clfavor_device_class device_class;             /**< the row is for this class; 0: gpu */
+    clfavor_backend backend;                       /**< what AUTO means; 0: FUSED */
+    uint32_t group, rows, features, columns, step; /**< 0: as the library's default row */
+    uint32_t chunk, causal_chunk;                  /**< tokens a chunk; 0: chosen. Fused: causal chunks have `rows` */
+    uint32_t pieces;                               /**< cpu class: parts a head is split into; 0: chosen */
+} clfavor_tuning;
+
 typedef struct clfavor_context_desc {
     size_t struct_size;
     cl_context context;                /**< retained while the clfavor_context lives */
@@ -72,18 +99,23 @@ typedef struct clfavor_context_desc {
     clfavor_device_class device_class; /**< 0: chosen from the device */
     clfavor_log_fn log;                /**< NULL: silent */
     void *log_user;
-    const char *kernel_dir; /**< development only: read kernel sources from this folder instead of the library */
+    const char *kernel_dir;       /**< development only: read kernel sources from this folder instead of the library */
+    const clfavor_tuning *tuning; /**< rows of the caller, copied; each has its struct_size; NULL: none */
+    size_t tuning_count;
 } clfavor_context_desc;
 
 typedef struct clfavor_context_info {
     size_t struct_size; /**< set by the caller before the call */
     clfavor_device_class device_class;
-    uint32_t vector_width;  /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
-    uint32_t compute_units; /**< as the device reports them */
-    uint64_t local_memory;  /**< bytes */
-    uint32_t programs;      /**< programs in the cache */
-    double build_seconds;   /**< spent in the OpenCL compiler since the context was made */
-    char reason[160];       /**< why this class was chosen, for a person */
+    uint32_t vector_width;   /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
+    uint32_t compute_units;  /**< as the device reports them */
+    uint64_t local_memory;   /**< bytes */
+    uint32_t programs;       /**< programs in the cache */
+    double build_seconds;    /**< spent in the OpenCL compiler since the context was made */
+    char reason[160];        /**< why this class was chosen, for a person */
+    char architecture[64];   /**< "sm_80", "gfx90a", "cpu"; empty where the device does not tell */
+    clfavor_tuning tuning;   /**< the row in use, with defaults filled in; its strings belong to the context */
+    char tuning_reason[160]; /**< which row that is and why, for a person */
 } clfavor_context_info;
 
 /** Errors: INVALID_ARGUMENT, MISMATCH (device not of the context), OUT_OF_MEMORY, OPENCL. */
@@ -376,6 +408,7 @@ typedef struct clfavor_plan_desc {
                                  (which keys are heavy depends on later queries) with positive, hyperbolic or exponential
                                  features. Costs what T more features would, or less */
     uint32_t corrections; /**< 1: calls bring corrections of the values (clfavor_fit_values); where exact_keys may be */
+    clfavor_backend backend; /**< ATTENTION of the gpu class; what is asked for and cannot be had is UNSUPPORTED */
 } clfavor_plan_desc;
 
 /** Builds (or finds in the context) the programs and makes the kernels. Holds no values of a projection.
@@ -393,6 +426,7 @@ typedef struct clfavor_plan_info {
     uint32_t features;       /**< F: columns of the feature matrix */
     uint32_t programs_built; /**< by this plan; 0 when all were in the context's cache */
     double build_seconds;
+    clfavor_backend backend; /**< as used; AUTO for what has one way only */
 } clfavor_plan_info;
 CLFAVOR_API clfavor_status clfavor_plan_get_info(const clfavor_plan *plan, clfavor_plan_info *info);
 

@@ -5,26 +5,7 @@
  * to an integer: then a change of c scales the state by a power of two, which is exact however often it happens. Inside
  * a chunk a pair (i, j) has its own reference, the largest exponent of its products, so nothing depends on later keys.
  */
-#include "types.h"
-#include "maps.clh"
-#include "gpu_attention.h"
-
-#ifndef DIM
-#define DIM 64
-#endif
-#ifndef PANEL
-#define PANEL 16
-#endif
-#ifndef GENERAL
-#define GENERAL 0
-#endif
-#ifndef EXACT
-#define EXACT 0 /* 1: some keys are treated exactly; for queries they follow the features */
-#endif
-
-#ifndef CORRECT
-#define CORRECT 0 /* 1: the mean values of rows are corrected */
-#endif
+#include "gpu_common.clh"
 
 #define BLOCK 64 /* terms that are added plainly; sums of blocks are compensated */
 
@@ -34,97 +15,6 @@
 #define ALL_COLUMNS    (wave.columns + 1)
 #define CHUNK_CAPACITY (wave.capacity / wave.chunk)
 #define WAVE_CHUNKS    ((wave.tokens + wave.chunk - 1) / wave.chunk)
-
-typedef struct running_sum {
-    float sum, low;
-} running_sum;
-
-/* Knuth's two-sum: what `sum` loses goes to `low`. */
-static inline running_sum add(running_sum to, float term) {
-    const float sum = to.sum + term, part = sum - to.sum;
-    running_sum result;
-    result.low = to.low + ((to.sum - (sum - part)) + (term - part));
-    result.sum = sum;
-    return result;
-}
-
-/* Once the sum is infinite, `low` is NaN and means nothing. */
-static inline float total(running_sum of) {
-    return of.low == of.low ? of.sum + of.low : of.sum;
-}
-
-/* 2^(exponent - reference); an empty maximum, -inf, must not meet an exponent of -inf. */
-static inline float power(float exponent, float reference) {
-    return exp2_real(exponent - (reference == NEG_INF ? 0.0f : reference));
-}
-
-static inline ulong state_place(clfavor_view view, clfavor_sizes sizes, ulong state) {
-    const ulong head = state % sizes.state_heads * sizes.heads_kv / sizes.state_heads;
-    return view.offset + state / sizes.state_heads * view.batch + head * view.head;
-}
-
-static inline ulong slot_place(clfavor_view view, clfavor_sizes sizes, clfavor_gpu_wave wave, uint slot) {
-    const ulong state = wave.state + slot / wave.heads;
-    const ulong head = state % sizes.state_heads * sizes.group + wave.head + slot % wave.heads;
-    return view.offset + state / sizes.state_heads * view.batch + head * view.head;
-}
-
-static inline ulong set_place(clfavor_weights_layout layout, clfavor_sizes sizes, ulong state) {
-    return sizes.sets == 1 ? 0 : state % sizes.state_heads * layout.set_stride;
-}
-
-#if EXACT
-static inline __global const uint *indices_at(__global const uint *exact_keys, clfavor_view at, clfavor_sizes sizes,
-                                              ulong state) {
-    return exact_keys + at.offset + state / sizes.state_heads * at.batch + state % sizes.state_heads * at.head;
-}
-#endif
-
-/* Row r of a matrix in panels times x. */
-static inline float project(__global const float *panels, __global const float *x, uint r) {
-    __global const float *w = panels + (ulong)(r / PANEL) * (DIM * PANEL) + r % PANEL;
-    float t = 0.0f;
-    for (uint k = 0; k < DIM; ++k)
-        t = MAD(w[k * PANEL], x[k], t);
-    return t;
-}
-
-/* The part of the exponent that belongs to a token. [token, state or slot] */
-__kernel void token_scalars(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
-                            __global const float *x, clfavor_view view, __global const float *weights,
-                            clfavor_weights_layout layout, int key, __global const uint *exact_keys,
-                            clfavor_view at_exact) {
-    const uint t = get_global_id(0), slot = get_global_id(1);
-    if (t >= wave.tokens)
-        return;
-    const ulong state = wave.state + (key ? slot : slot / wave.heads);
-    weights += set_place(layout, sizes, state);
-    x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
-    x += (wave.token + t) * view.token;
-    __global const float *s = weights + (key ? layout.sk : layout.sq);
-    float scalar = s[1], square = 0.0f;
-#if GENERAL
-    __global const float *offset = weights + (key ? layout.ok : layout.oq);
-    __global const float *linear = weights + (key ? layout.uk : layout.uq);
-    float product = 0.0f;
-    for (uint r = 0; r < DIM; ++r) {
-        const float y = project(weights + (key ? layout.tk : layout.tq), x, r) + offset[r];
-        square = MAD(y, y, square);
-        product = MAD(linear[r], x[r], product);
-    }
-    scalar += product - square;
-#else
-    for (uint k = 0; k < DIM; ++k)
-        square = MAD(x[k], x[k], square);
-    scalar = s[0] != 0.0f ? MAD(s[0], square, scalar) : scalar; /* a square that is infinite must not count */
-#endif
-#if EXACT /* keys that are treated exactly give no features */
-    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, state);
-    for (uint other = 0; key && other < sizes.exact; ++other)
-        scalar = indices[other * at_exact.token] == wave.token + t ? NEG_INF : scalar;
-#endif
-    workspace[(key ? wave.key_scalars : wave.query_scalars) + (ulong)slot * wave.capacity + t] = scalar;
-}
 
 /* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. [row + rows * token, state or slot] */
 __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *x,
@@ -152,25 +42,6 @@ __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavo
 }
 
 #if EXACT
-/* The keys that are treated exactly, each once; n_k for none. [t, state] */
-__kernel void exact_indices(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
-                            __global const uint *exact_keys, clfavor_view at_exact) {
-    const uint t = get_global_id(0), state = get_global_id(1);
-    if (t >= sizes.exact)
-        return;
-    __global const uint *indices = indices_at(exact_keys, at_exact, sizes, wave.state + state);
-    ulong index = indices[t * at_exact.token];
-    for (uint other = 0; other < t; ++other)
-        index = indices[other * at_exact.token] == index ? sizes.n_k : index;
-    workspace[wave.exact + (ulong)state * sizes.exact + t] = as_float((uint)min(index, (ulong)0xffffffffu));
-}
-
-/* Index of exact row t of the wave's state; not below n_k where there is none. */
-static inline ulong exact_index(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
-                                ulong state, uint t) {
-    return as_uint(workspace[wave.exact + state * sizes.exact + t]);
-}
-
 /* Exponents of the rows of exact keys, which follow the features; without the query's scalar, which features lack,
  * since it may be so large that nothing of these would be left. [t + exact * token, slot] */
 __kernel void exact_exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,

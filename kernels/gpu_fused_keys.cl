@@ -1,0 +1,187 @@
+/* Attention for the gpu class, fused: the state of each chunk of keys, and the scan over chunks. Features of keys live
+ * in local memory only. src/gpu_fused.c has the order of the launches; gpu_attention.h the parts of the workspace.
+ *
+ * A key feature is value * 2^exponent. A chunk's state is relative to 2^c, c the largest exponent of each feature in
+ * the chunk (one for all if the map is signed), rounded up to an integer: moving to another c is then exact. */
+#include "gpu_tile.clh"
+
+#define KEY_ROWS   ITEM_ROWS(ROWS, FEATURES)
+#define STATE_ROWS ITEM_ROWS(FEATURES, COLUMNS)
+#define PARTS      (GROUP / LANES(FEATURES)) /* of the tokens of a tile, one for each item of a feature */
+/* Steps of the operands; later the parts that are reduced, or a step of V. */
+#define STEPS_SIZE LARGER_OF(STEP *(PADDED(ROWS) + FEATURES), LARGER_OF(PARTS *FEATURES, STEP *COLUMNS))
+
+/* [column tile + their number * feature tile, chunk, state] * GROUP: what a chunk adds to the state, relative to its
+ * own references. */
+__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
+fused_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *k,
+             clfavor_view k_view, __global const float *v, clfavor_view v_view, __global const float *weights,
+             clfavor_weights_layout layout) {
+    __local float steps[STEPS_SIZE] __attribute__((aligned(16)));
+    __local float phi[ROWS * FEATURES] __attribute__((aligned(16))); /* [token][feature] */
+    __local float factor[FEATURES] __attribute__((aligned(16)));
+
+    const uint item = get_local_id(0), tile = get_group_id(0) / COLUMN_TILES * FEATURES;
+    const uint chunk = get_group_id(1), state = get_group_id(2);
+    const uint base = get_group_id(0) % COLUMN_TILES * COLUMNS, columns = wave.columns - base;
+    const uint lane = item % LANES(FEATURES) * 4, part = item / LANES(FEATURES), token_row = part * KEY_ROWS;
+    const uint column = item % LANES(COLUMNS) * 4, state_row = item / LANES(COLUMNS) * STATE_ROWS;
+    const uint begin = chunk * wave.chunk, end = min(begin + wave.chunk, wave.tokens);
+
+    k += state_place(k_view, sizes, wave.state + state) + wave.token * k_view.token;
+    v += state_place(v_view, sizes, wave.state + state) + wave.token * v_view.token + wave.column + base;
+    weights += set_place(layout, sizes, wave.state + state);
+    __global const float *scalar = workspace + wave.key_scalars + (ulong)state * wave.capacity;
+
+    float4 c = NEG_INF, count = 0.0f, sum[STATE_ROWS];
+    UNROLL_TILE
+    for (int row = 0; row < STATE_ROWS; ++row)
+        sum[row] = 0.0f;
+
+    for (uint first = begin; first < end; first += ROWS) {
+        const uint rows = min((uint)ROWS, end - first);
+        float4 e[KEY_ROWS];
+        UNROLL_TILE
+        for (int row = 0; row < KEY_ROWS; ++row)
+            e[row] = 0.0f;
+#if FAMILY != FAMILY_ELU
+        for (uint at = 0; at < DIM; at += STEP) {
+            load_tokens(steps, PADDED(ROWS), ROWS, k + first * k_view.token, k_view.token, rows, at);
+            load_weights(steps + STEP * PADDED(ROWS), FEATURES, weights + layout.wk, sizes, tile, at);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            tile_multiply(e, KEY_ROWS, steps + token_row, PADDED(ROWS), steps + STEP * PADDED(ROWS) + lane, FEATURES);
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#endif
+        /* Exponents, and their maxima over this item's tokens. */
+        float4 maximum = NEG_INF;
+        UNROLL_TILE
+        for (int row = 0; row < KEY_ROWS; ++row) {
+            const uint t = token_row + row;
+            const float own = t < rows ? scalar[first + t] : NEG_INF;
+            float x[4];
+            UNROLL_TILE
+            for (uint i = 0; i < 4; ++i) {
+                const uint f = tile + lane + i;
+#if FAMILY == FAMILY_ELU
+                const float y = f < ALL_FEATURES && t < rows ? k[(first + t) * k_view.token + f] : 0.0f;
+#else
+                const float y = (i == 0   ? e[row].s0
+                                 : i == 1 ? e[row].s1
+                                 : i == 2 ? e[row].s2
+                                          : e[row].s3) +
+                                (f < ALL_FEATURES ? weights[layout.bk + feature_row(sizes, f)] : 0.0f);
+#endif
+                x[i] = map_feature(y, VALUES == 2 && f >= sizes.rows);
+                if (LOG_MAP)
+                    x[i] += own;
+            }
+            e[row] = (float4)(x[0], x[1], x[2], x[3]);
+            maximum = larger4(ceil(LOG_MAP ? e[row] : (float4)(own)), maximum);
+        }
+        store4(steps + part * FEATURES + lane, maximum);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        const float4 old = c;
+        for (uint other = 0; other < PARTS; ++other)
+            c = larger4(load4(steps + other * FEATURES + lane), c);
+        const float4 rescaled = power4(old, c);
+        count *= rescaled;
+        if (part == 0)
+            store4(factor + lane, rescaled);
+        UNROLL_TILE
+        for (int row = 0; row < KEY_ROWS; ++row) {
+            const uint t = token_row + row;
+            if (LOG_MAP)
+                e[row] = power4(e[row], c);
+            else
+                e[row] = t < rows ? e[row] * power(scalar[first + t], c.s0) : (float4)(0.0f);
+            count += e[row];
+            store4(phi + t * FEATURES + lane, e[row]);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        UNROLL_TILE
+        for (int row = 0; row < STATE_ROWS; ++row)
+            sum[row] *= factor[state_row + row];
+        for (uint at = 0; at < ROWS; at += STEP) {
+            /* What is left out has features of 0, and 0 times an infinity would be NaN. */
+            for (uint i = item; i < STEP * COLUMNS; i += GROUP) {
+                const uint t = at + i / COLUMNS, other = i % COLUMNS;
+                const bool counts = t < rows && other < columns && (!EXACT || scalar[first + t] != NEG_INF);
+                steps[i] = counts ? v[(first + t) * v_view.token + other] : 0.0f;
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+            tile_multiply(sum, STATE_ROWS, phi + at * FEATURES + state_row, FEATURES, steps + column, COLUMNS);
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+    }
+
+    const ulong place = (ulong)state * CHUNK_CAPACITY + chunk;
+    __global float *out = workspace + wave.starts + (place * ALL_FEATURES + tile) * STATE_COLUMNS;
+    UNROLL_TILE
+    for (int row = 0; row < STATE_ROWS; ++row)
+        if (tile + state_row + row < ALL_FEATURES && base + column < COUNT_COLUMN)
+            *(__global float4 *)(out + (state_row + row) * STATE_COLUMNS + base + column) = sum[row];
+    store4(steps + part * FEATURES + lane, count);
+    if (part == 0)
+        store4(factor + lane, c);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint f = item; base == 0 && f < FEATURES && tile + f < ALL_FEATURES; f += GROUP) {
+        float all = 0.0f;
+        for (uint other = 0; other < PARTS; ++other)
+            all += steps[other * FEATURES + f];
+        out[f * STATE_COLUMNS + COUNT_COLUMN] = all;
+        if (tile + f < REFERENCES)
+            workspace[wave.chunk_references + place * REFERENCES + tile + f] = factor[f];
+    }
+}
+
+/* c at the start of each chunk and at the end of the wave. [reference, state] */
+__kernel void fused_references(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint f = get_global_id(0), state = get_global_id(1);
+    if (f >= REFERENCES)
+        return;
+    __global const float *own = workspace + wave.chunk_references + (ulong)state * CHUNK_CAPACITY * REFERENCES + f;
+    __global float *reference = workspace + wave.references + (ulong)state * (CHUNK_CAPACITY + 1) * REFERENCES + f;
+    float c = wave.first ? NEG_INF : reference[(ulong)CHUNK_CAPACITY * REFERENCES];
+    for (uint chunk = 0; chunk < WAVE_CHUNKS; ++chunk) {
+        reference[(ulong)chunk * REFERENCES] = c;
+        c = LARGER(own[(ulong)chunk * REFERENCES], c);
+    }
+    reference[(ulong)WAVE_CHUNKS * REFERENCES] = c;
+    reference[(ulong)CHUNK_CAPACITY * REFERENCES] = c;
+}
+
+/* The running state; it replaces what a chunk adds by the state at the chunk's start, or, if not causal, that of the
+ * first chunk by the state at the wave's end. [column + C * feature, state] */
+__kernel void fused_scan(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+    const uint index = get_global_id(0), f = index / STATE_COLUMNS, state = get_global_id(1);
+    if (f >= ALL_FEATURES)
+        return;
+    const ulong step = (ulong)ALL_FEATURES * STATE_COLUMNS;
+    __global float *sum = workspace + wave.sums + state * step + index;
+    __global float *low = workspace + wave.lows + state * step + index;
+    __global float *start = workspace + wave.starts + state * CHUNK_CAPACITY * step + index;
+    const uint at = LOG_MAP ? f : 0;
+    __global const float *own = workspace + wave.chunk_references + (ulong)state * CHUNK_CAPACITY * REFERENCES + at;
+    __global const float *reference =
+        workspace + wave.references + (ulong)state * (CHUNK_CAPACITY + 1) * REFERENCES + at;
+    running_sum now = {0.0f, 0.0f};
+    if (!wave.first) {
+        now.sum = *sum;
+        now.low = *low;
+    }
+    for (uint chunk = 0; chunk < WAVE_CHUNKS; ++chunk) {
+        const float c = reference[(ulong)(chunk + 1) * REFERENCES];
+        const float scale = power(reference[(ulong)chunk * REFERENCES], c);
+        const float added = start[chunk * step];
+        if (wave.causal)
+            start[chunk * step] = total(now);
+        now.sum *= scale;
+        now.low *= scale;
+        now = add(now, added * power(own[(ulong)chunk * REFERENCES], c));
+    }
+    *sum = now.sum;
+    *low = now.low;
+    if (!wave.causal)
+        *start = total(now);
+}

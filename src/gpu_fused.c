@@ -1,0 +1,137 @@
+/* The gpu class's attention, fused: the launches of kernels/gpu_fused_*.cl. Features live in local memory only.
+ *   keys of a wave: state of each chunk, references, scan;
+ *   queries of a wave: outputs of tiles of rows, or, causal, of chunks. */
+#include "gpu.h"
+
+#define MAX_CHUNK 4096u
+
+enum { STATES = GPU_OWN_KERNELS, REFERENCES, SCAN, OUTPUTS };
+static const char *const key_kernels[] = {"fused_states", "fused_references", "fused_scan"};
+static const char *const output_kernels[] = {"fused_outputs", "fused_causal"};
+
+/* plan->numbers: the sizes of the tiles */
+enum { GROUP = GPU_OWN_NUMBERS, ROWS, FEATURES, COLUMNS };
+
+static bool fits(const clfavor_context *context, const clfavor_tuning *row) {
+    return clfavor_tuning_local_bytes(row) <= context->local_memory && row->group <= context->max_work_group;
+}
+
+/* The context's row, or the small one where the device is too small for that. */
+static const clfavor_tuning *row_of(const clfavor_plan *plan) {
+    return fits(plan->context, &plan->context->tuning) ? &plan->context->tuning : &clfavor_tuning_small;
+}
+
+static clfavor_status choose(clfavor_plan *plan) {
+    const clfavor_tuning *row = row_of(plan);
+    const clfavor_context *context = plan->context;
+    if (!fits(context, row)) {
+        clfavor_log(
+            context, plan->desc.backend ? CLFAVOR_LOG_ERROR : CLFAVOR_LOG_INFO,
+            "the fused kernels need %zu bytes of local memory and work-groups of %u, the device has %llu and %llu",
+            clfavor_tuning_local_bytes(row), row->group, (unsigned long long)context->local_memory,
+            (unsigned long long)context->max_work_group);
+        return CLFAVOR_UNSUPPORTED;
+    }
+    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : row->chunk ? row->chunk : row->rows;
+    plan->chunk = plan->desc.causal ? row->rows : clfavor_round_up((uint32_t)clfavor_min(wanted, MAX_CHUNK), row->rows);
+    plan->numbers[GROUP] = row->group;
+    plan->numbers[ROWS] = row->rows;
+    plan->numbers[FEATURES] = row->features;
+    plan->numbers[COLUMNS] = clfavor_tuning_columns(row, plan->desc.value_dim);
+    return CLFAVOR_SUCCESS;
+}
+
+static void parts(const clfavor_plan *plan, const gpu_shape *shape, clfavor_gpu_wave *counts) {
+    uint64_t state = plan->features * (clfavor_ceil_div(shape->columns, 4) * 4 + 4);
+    counts->starts = shape->states * shape->chunks * state;
+    counts->sums = counts->lows = shape->states * state;
+    counts->chunk_references = shape->states * shape->chunks * gpu_references(plan);
+}
+
+static clfavor_status build(clfavor_plan *plan) {
+    clfavor_options options;
+    clfavor_plan_options(plan, &options);
+    clfavor_option(&options, "GROUP", plan->numbers[GROUP]);
+    clfavor_option(&options, "ROWS", plan->numbers[ROWS]);
+    clfavor_option(&options, "FEATURES", plan->numbers[FEATURES]);
+    clfavor_option(&options, "COLUMNS", plan->numbers[COLUMNS]);
+    clfavor_option(&options, "STEP", row_of(plan)->step);
+    clfavor_option(&options, "UNROLLED", !plan->context->is_cpu);
+    bool causal = plan->desc.causal;
+    clfavor_status status;
+    if ((status = gpu_token_kernels(plan, "gpu_fused_keys.cl", &options)) ||
+        (status = clfavor_plan_kernels(plan, "gpu_fused_keys.cl", &options, STATES, key_kernels, 3)) ||
+        (status = clfavor_plan_kernels(plan, causal ? "gpu_fused_causal.cl" : "gpu_fused_queries.cl", &options, OUTPUTS,
+                                       &output_kernels[causal], 1)))
+        return status;
+    return CLFAVOR_SUCCESS;
+}
+
+/* x * y * z work-groups. */
+static clfavor_status launch_groups(const gpu_work *work, size_t kernel, const clfavor_arg *args, size_t count,
+                                    uint64_t x, uint64_t y, uint64_t z) {
+    size_t group = (size_t)work->plan->numbers[GROUP];
+    const size_t local[3] = {group, 1, 1}, global[3] = {(size_t)x * group, (size_t)y, (size_t)z};
+    return clfavor_launch(work->plan, work->chain, work->plan->kernels[kernel], args, count, global, local);
+}
+
+/* A tile may take fewer columns of V than there are; each tile makes the features anew. */
+static uint64_t column_tiles(const gpu_work *work) {
+    return clfavor_ceil_div(work->wave.columns, work->plan->numbers[COLUMNS]);
+}
+
+static clfavor_status keys(const gpu_work *work) {
+    const clfavor_call *call = work->call;
+    const clfavor_gpu_wave *wave = &work->wave;
+    uint64_t features = work->plan->features, tiles = clfavor_ceil_div(features, work->plan->numbers[FEATURES]);
+    uint64_t state = features * (clfavor_ceil_div(wave->columns, 4) * 4 + 4);
+    const clfavor_arg wave_args[] = {GPU_WAVE_ARGS};
+    const clfavor_arg state_args[] = {GPU_WAVE_ARGS,
+                                      CLFAVOR_ARG(call->k.buffer),
+                                      CLFAVOR_ARG(call->k.view),
+                                      CLFAVOR_ARG(call->v.buffer),
+                                      CLFAVOR_ARG(call->v.view),
+                                      CLFAVOR_ARG(call->weights->buffer),
+                                      CLFAVOR_ARG(call->weights->layout)};
+    clfavor_status status;
+    if ((status =
+             launch_groups(work, STATES, state_args, sizeof state_args / sizeof *state_args, tiles * column_tiles(work),
+                           clfavor_ceil_div(wave->tokens, wave->chunk), wave->states)) ||
+        (status = GPU_LAUNCH(REFERENCES, wave_args, gpu_references(work->plan), wave->states, 1)))
+        return status;
+    return GPU_LAUNCH(SCAN, wave_args, state, wave->states, 1);
+}
+
+static clfavor_status queries(const gpu_work *work) {
+    const clfavor_call *call = work->call;
+    const clfavor_gpu_wave *wave = &work->wave;
+    /* The kernels differ in what comes last: causal K and V, exact keys with them, corrections. */
+    clfavor_arg args[24] = {GPU_WAVE_ARGS,
+                            CLFAVOR_ARG(call->q.buffer),
+                            CLFAVOR_ARG(call->q.view),
+                            CLFAVOR_ARG(call->weights->buffer),
+                            CLFAVOR_ARG(call->weights->layout),
+                            CLFAVOR_ARG(call->o.buffer),
+                            CLFAVOR_ARG(call->o.view),
+                            CLFAVOR_ARG(call->lse.buffer),
+                            CLFAVOR_ARG(call->lse.view),
+                            CLFAVOR_ARG(call->sign.buffer),
+                            CLFAVOR_ARG(call->sign.view),
+                            CLFAVOR_ARG(call->weights->log2_norm)};
+    size_t count = 14;
+    const clfavor_arg exact = CLFAVOR_ARG(call->exact);
+    const clfavor_arg keys_values[] = {CLFAVOR_ARG(call->k.buffer), CLFAVOR_ARG(call->k.view),
+                                       CLFAVOR_ARG(call->v.buffer), CLFAVOR_ARG(call->v.view)};
+    const clfavor_arg corrections[] = {CLFAVOR_ARG(call->corrections.buffer), CLFAVOR_ARG(call->corrections.view)};
+    if (work->plan->desc.exact_keys)
+        args[count++] = exact;
+    for (size_t i = 0; i < 4 && (wave->causal || work->plan->desc.exact_keys); ++i)
+        args[count++] = keys_values[i];
+    for (size_t i = 0; i < 2 && work->plan->desc.corrections; ++i)
+        args[count++] = corrections[i];
+    return launch_groups(work, OUTPUTS, args, count,
+                         clfavor_ceil_div(wave->tokens, work->plan->numbers[ROWS]) * column_tiles(work),
+                         gpu_slots(work), 1);
+}
+
+const clfavor_gpu_way clfavor_gpu_fused = {choose, parts, build, keys, queries};

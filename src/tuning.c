@@ -1,0 +1,181 @@
+/* Which row of the tuning database counts for a device. */
+#include "tuning.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+/* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
+#define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
+#define COMPUTE_CAPABILITY_MINOR_NV 0x4001
+
+/* Whether `part` is in `text`, whatever the case. */
+static bool contains(const char *text, const char *part) {
+    for (; *text; ++text) {
+        size_t i = 0;
+        while (part[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            ++i;
+        if (!part[i])
+            return true;
+    }
+    return !*part;
+}
+
+static clfavor_status query_text(clfavor_context *context, cl_device_info what, char *text, size_t size,
+                                 const char *call) {
+    char value[1024] = "";
+    size_t length = 0;
+    cl_int code = clGetDeviceInfo(context->device, what, 0, NULL, &length);
+    if (code == CL_SUCCESS && length <= sizeof value)
+        code = clGetDeviceInfo(context->device, what, length, value, NULL);
+    clfavor_status status = clfavor_check_cl(context, code, call);
+    value[sizeof value - 1] = '\0';
+    snprintf(text, size, "%.*s", (int)(size - 1), value);
+    return status;
+}
+
+clfavor_status clfavor_device_names(clfavor_context *context) {
+    clfavor_status status;
+    if ((status = query_text(context, CL_DEVICE_VENDOR, context->vendor, sizeof context->vendor,
+                             "clGetDeviceInfo(CL_DEVICE_VENDOR)")) ||
+        (status = query_text(context, CL_DEVICE_NAME, context->name, sizeof context->name,
+                             "clGetDeviceInfo(CL_DEVICE_NAME)")))
+        return status;
+    cl_uint major = 0, minor = 0;
+    char *out = context->architecture;
+    size_t size = sizeof context->architecture;
+    out[0] = '\0';
+    if (context->is_cpu)
+        snprintf(out, size, "cpu");
+    else if (contains(context->vendor, "nvidia") &&
+             clGetDeviceInfo(context->device, COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) == CL_SUCCESS &&
+             clGetDeviceInfo(context->device, COMPUTE_CAPABILITY_MINOR_NV, sizeof minor, &minor, NULL) == CL_SUCCESS)
+        snprintf(out, size, "sm_%u%u", major, minor);
+    else if (strncmp(context->name, "gfx", 3) == 0) /* AMD's name of a device is its architecture, then its features */
+        snprintf(out, size, "%.*s", (int)strcspn(context->name, ":- "), context->name);
+    return CLFAVOR_SUCCESS;
+}
+
+static bool power_of_two(uint32_t value) {
+    return value && !(value & (value - 1));
+}
+
+const char *clfavor_tuning_problem(const clfavor_tuning *row) {
+    uint32_t group = row->group, rows = row->rows, features = row->features, columns = row->columns, step = row->step;
+    if (!power_of_two(group) || group > 1024)
+        return "group must be a power of two of at most 1024";
+    if (!power_of_two(rows) || !power_of_two(features) || !power_of_two(columns) || rows < 4 || features < 8 ||
+        columns < 4 || rows > 256 || features > 256 || columns > 256)
+        return "rows, features and columns must be powers of two, from 4 (features: 8) to 256";
+    if (!power_of_two(step) || step < 4 || step > rows || step > features / 2)
+        return "step must be a power of two from 4 to rows and to half of features";
+    /* Each tile must have a row of 4 columns, at least, for each work-item, and few enough for its registers. */
+    uint64_t tiles[] = {(uint64_t)rows * features, (uint64_t)rows * columns, (uint64_t)features * columns,
+                        (uint64_t)rows * rows};
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; ++i)
+        if (tiles[i] < 4u * (uint64_t)group || tiles[i] > 64u * (uint64_t)group)
+            return "tiles of rows, features and columns must have 4 to 64 elements a work-item";
+    if (rows / 2 > group || features / 4 > group || columns / 4 > group)
+        return "a work-group must have a work-item for every 4 columns of a tile (causal: of twice its rows)";
+    return NULL;
+}
+
+size_t clfavor_tuning_local_bytes(const clfavor_tuning *row) {
+    uint64_t group = row->group, rows = row->rows, features = row->features, columns = row->columns, step = row->step;
+    uint64_t keys =
+        clfavor_max(clfavor_max(step * (rows + 4 + features), 4 * group), step * columns) + rows * features + features;
+    uint64_t queries =
+        clfavor_max(clfavor_max(step * (rows + features + 8), 4 * group), step * columns) + rows * features + rows;
+    uint64_t causal = clfavor_max(clfavor_max(step * (2 * rows + 4 + features), 4 * group), step * columns) +
+                      rows * clfavor_max(rows, features) + 2 * rows + features / 2;
+    return (size_t)(clfavor_max(keys, clfavor_max(queries, causal)) * sizeof(cl_float));
+}
+
+uint32_t clfavor_tuning_columns(const clfavor_tuning *row, uint32_t value_dim) {
+    uint32_t least = 4 * row->group / (row->rows < row->features ? row->rows : row->features);
+    uint32_t columns = least > 4 ? least : 4;
+    while (columns < value_dim && columns < row->columns)
+        columns *= 2;
+    return columns;
+}
+
+/* 0: not for this device; else the more the more closely it names it. */
+static int rank(const clfavor_context *context, const clfavor_tuning *row) {
+    clfavor_device_class device_class = row->device_class ? row->device_class : CLFAVOR_CLASS_GPU;
+    bool named = row->device && *row->device, of_architecture = row->architecture && *row->architecture,
+         of_vendor = row->vendor && *row->vendor;
+    if (device_class != context->device_class || (named && strcmp(row->device, context->name) != 0) ||
+        (of_architecture && strcmp(row->architecture, context->architecture) != 0) ||
+        (of_vendor && !contains(context->vendor, row->vendor)))
+        return 0;
+    return 1 + (named ? 4 : 0) + (of_architecture ? 2 : 0) + (of_vendor ? 1 : 0);
+}
+
+static void copy(char *to, size_t size, const char *from, const char **member) {
+    *member = NULL;
+    if (!from)
+        return;
+    snprintf(to, size, "%s", from);
+    *member = to;
+}
+
+static void fill_in(clfavor_tuning *row, const clfavor_tuning *defaults) {
+#define FILL(member)                                                                                                   \
+    if (!row->member)                                                                                                  \
+    row->member = defaults->member
+    FILL(backend);
+    FILL(group);
+    FILL(rows);
+    FILL(features);
+    FILL(columns);
+    FILL(step);
+#undef FILL
+}
+
+clfavor_status clfavor_tuning_choose(clfavor_context *context, const clfavor_tuning *rows, size_t count) {
+    const clfavor_tuning *defaults = &clfavor_tuning_rows[clfavor_tuning_row_count - 1];
+    clfavor_tuning best = *defaults, own;
+    int best_rank = 0;
+    bool best_own = false;
+    for (size_t i = 0; i < count; ++i) {
+        const void *at = (const char *)rows + i * (rows ? rows->struct_size : 0);
+        clfavor_status status = clfavor_desc_check(context, "a tuning row", &own, sizeof own, at);
+        if (status)
+            return status;
+        fill_in(&own, defaults);
+        const char *problem = (unsigned)own.backend > CLFAVOR_BACKEND_CLBLAST ? "its backend is out of range"
+                                                                              : clfavor_tuning_problem(&own);
+        if (problem)
+            return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "tuning row %zu: %s", i, problem);
+        int own_rank = rank(context, &own);
+        if (own_rank && own_rank >= best_rank) {
+            best = own;
+            best_rank = own_rank;
+            best_own = true;
+        }
+    }
+    for (size_t i = 0; i < clfavor_tuning_row_count; ++i) {
+        int own_rank = rank(context, &clfavor_tuning_rows[i]);
+        if (own_rank > best_rank) {
+            best = clfavor_tuning_rows[i];
+            fill_in(&best, defaults);
+            best_rank = own_rank;
+            best_own = false;
+        }
+    }
+    context->tuning = best;
+    copy(context->tuning_vendor, sizeof context->tuning_vendor, best.vendor, &context->tuning.vendor);
+    copy(context->tuning_architecture, sizeof context->tuning_architecture, best.architecture,
+         &context->tuning.architecture);
+    copy(context->tuning_device, sizeof context->tuning_device, best.device, &context->tuning.device);
+    snprintf(context->tuning_reason, sizeof context->tuning_reason, "%s row for %s%s",
+             best_own ? "the caller's" : "the library's",
+             best_rank > 4   ? "this device"
+             : best_rank > 2 ? "the architecture "
+             : best_rank > 1 ? "the vendor "
+                             : "any device",
+             best_rank > 4   ? ""
+             : best_rank > 2 ? best.architecture
+             : best_rank > 1 ? best.vendor
+                             : "");
+    return CLFAVOR_SUCCESS;
+}
