@@ -60,6 +60,7 @@ INLINE void multiply_seen(float4 *output, __local const float *pairs, __local co
     if (j + STEP <= row + 1) {
         tile_multiply(output, OUTPUT_ROWS, pairs + j * ROWS + row, ROWS, values, COLUMNS);
     } else if (j < row + OUTPUT_ROWS) {
+        NO_UNROLL
         for (uint t = 0; t < STEP; ++t) {
             const float4 value = load4(values + t * COLUMNS);
             UNROLL_TILE
@@ -72,12 +73,12 @@ INLINE void multiply_seen(float4 *output, __local const float *pairs, __local co
 }
 
 /* [column tile + their number * chunk, slot] * GROUP */
-__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
-fused_causal(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *q,
-             clfavor_view q_view, __global const float *weights, clfavor_weights_layout layout, __global float *o,
-             clfavor_view o_view, __global float *lse, clfavor_view lse_view, __global float *sign,
-             clfavor_view sign_view, float log2_norm, __global const float *k, clfavor_view k_view,
-             __global const float *v, clfavor_view v_view) {
+TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                              __global const float *q, clfavor_view q_view, __global const float *weights,
+                              clfavor_weights_layout layout, __global float *o, clfavor_view o_view,
+                              __global float *lse, clfavor_view lse_view, __global float *sign, clfavor_view sign_view,
+                              float log2_norm, __global const float *k, clfavor_view k_view, __global const float *v,
+                              clfavor_view v_view) {
     __local float steps[STEPS_SIZE] __attribute__((aligned(16)));
     __local float phi[PHI_SIZE] __attribute__((aligned(16))); /* [feature][query, key]; then [key][query]: pairs */
     __local float factor[ROWS] __attribute__((aligned(16)));
@@ -220,7 +221,7 @@ fused_causal(__global const float *workspace, clfavor_gpu_wave wave, clfavor_siz
             pair[row] *= pair_factor;
         for (uint at = 0; at < HALF; at += STEP) {
             load_rows(steps, start + (ulong)(tile + at) * STATE_COLUMNS + base, STATE_COLUMNS,
-                      tile + at < ALL_FEATURES ? ALL_FEATURES - tile - at : 0, columns);
+                      tile + at < ALL_FEATURES ? ALL_FEATURES - tile - at : 0, columns, true);
             barrier(CLK_LOCAL_MEM_FENCE);
             tile_multiply(output, OUTPUT_ROWS, phi + at * SIDES + output_row, SIDES, steps + column, COLUMNS);
             tile_multiply(pair, PAIR_ROWS, phi + at * SIDES + ROWS + pair_key, SIDES, phi + at * SIDES + pair_row,
@@ -244,35 +245,33 @@ fused_causal(__global const float *workspace, clfavor_gpu_wave wave, clfavor_siz
         any += wild[t];
     if (any != 0.0f) {                       /* for all items alike */
         __local float *pair_reference = phi; /* [key][query] */
-        UNROLL_TILE
-        for (int r = 0; r < PAIR_ROWS; ++r) {
-            const uint j = pair_key + r;
-            float own[4];
-            for (uint s = 0; s < 4; ++s) {
-                const uint i = pair_row + s;
-                own[s] = s == 0 ? pair[r].s0 : s == 1 ? pair[r].s1 : s == 2 ? pair[r].s2 : pair[r].s3;
-                if (wild[j] != 0.0f && j <= i && i < count) {
-                    const float2 lone =
-                        lone_pair(weights, layout, sizes, q + i * q_view.token, k + j * k_view.token, key_scalars[j]);
-                    own[s] = lone.s0;
-                    pair_reference[j * ROWS + i] = lone.s1;
-                }
-            }
-            pair[r] = (float4)(own[0], own[1], own[2], own[3]);
+        /* One copy of lone_pair, so the tile's elements are picked by comparison. */
+        NO_UNROLL
+        for (uint e = 0; e < 4 * PAIR_ROWS; ++e) {
+            const uint j = pair_key + e / 4, i = pair_row + e % 4;
+            if (wild[j] == 0.0f || j > i || i >= count)
+                continue;
+            const float2 lone =
+                lone_pair(weights, layout, sizes, q + i * q_view.token, k + j * k_view.token, key_scalars[j]);
+            pair_reference[j * ROWS + i] = lone.s1;
+            UNROLL_TILE
+            for (uint r = 0; r < PAIR_ROWS; ++r)
+                pair[r] = (float4)(e == 4 * r ? lone.s0 : pair[r].s0, e == 4 * r + 1 ? lone.s0 : pair[r].s1,
+                                   e == 4 * r + 2 ? lone.s0 : pair[r].s2, e == 4 * r + 3 ? lone.s0 : pair[r].s3);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         __local float *now = steps; /* of each row */
-        if (part == 0 && !of_keys) {
-            float own[4] = {row_reference.s0, row_reference.s1, row_reference.s2, row_reference.s3};
-            for (uint s = 0; s < 4; ++s) {
-                const uint i = side + s;
-                float largest = own[s];
-                for (uint j = 0; j <= i && i < count; ++j)
-                    if (wild[j] != 0.0f)
-                        largest = LARGER(pair_reference[j * ROWS + i], largest);
-                now[i] = largest;
-                factor[i] = power(own[s], largest);
-            }
+        if (part == 0 && !of_keys)
+            store4(now + side, row_reference);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (uint i = item; i < ROWS; i += GROUP) {
+            const float own = now[i];
+            float largest = own;
+            for (uint j = 0; j <= i && i < count; ++j)
+                if (wild[j] != 0.0f)
+                    largest = LARGER(pair_reference[j * ROWS + i], largest);
+            now[i] = largest;
+            factor[i] = power(own, largest);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         UNROLL_TILE
@@ -329,7 +328,7 @@ fused_causal(__global const float *workspace, clfavor_gpu_wave wave, clfavor_siz
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     for (uint at = 0; at < ROWS; at += STEP) {
-        load_rows(steps, v + at * v_view.token, v_view.token, at < count ? count - at : 0, columns);
+        load_rows(steps, v + at * v_view.token, v_view.token, at < count ? count - at : 0, columns, VECTOR);
         barrier(CLK_LOCAL_MEM_FENCE);
         multiply_seen(output, phi, steps + column, output_row, at);
         barrier(CLK_LOCAL_MEM_FENCE);

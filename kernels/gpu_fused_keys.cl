@@ -13,10 +13,9 @@
 
 /* [column tile + their number * feature tile, chunk, state] * GROUP: what a chunk adds to the state, relative to its
  * own references. */
-__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
-fused_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *k,
-             clfavor_view k_view, __global const float *v, clfavor_view v_view, __global const float *weights,
-             clfavor_weights_layout layout) {
+TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                              __global const float *k, clfavor_view k_view, __global const float *v,
+                              clfavor_view v_view, __global const float *weights, clfavor_weights_layout layout) {
     __local float steps[STEPS_SIZE] __attribute__((aligned(16)));
     __local float phi[ROWS * FEATURES] __attribute__((aligned(16))); /* [token][feature] */
     __local float factor[FEATURES] __attribute__((aligned(16)));
@@ -74,7 +73,7 @@ fused_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes siz
 #endif
                 x[i] = map_feature(y, VALUES == 2 && f >= sizes.rows);
                 if (LOG_MAP)
-                    x[i] += own;
+                    x[i] = t < rows ? x[i] + own : NEG_INF;
             }
             e[row] = (float4)(x[0], x[1], x[2], x[3]);
             maximum = larger4(ceil(LOG_MAP ? e[row] : (float4)(own)), maximum);
@@ -103,12 +102,19 @@ fused_states(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes siz
         for (int row = 0; row < STATE_ROWS; ++row)
             sum[row] *= factor[state_row + row];
         for (uint at = 0; at < ROWS; at += STEP) {
+#if EXACT
             /* What is left out has features of 0, and 0 times an infinity would be NaN. */
-            for (uint i = item; i < STEP * COLUMNS; i += GROUP) {
-                const uint t = at + i / COLUMNS, other = i % COLUMNS;
-                const bool counts = t < rows && other < columns && (!EXACT || scalar[first + t] != NEG_INF);
+            UNROLL_TILE
+            for (SHARED(round, STEP * COLUMNS)) {
+                const uint i = ELEMENT(round), t = at + i / COLUMNS, other = i % COLUMNS;
+                if (BEYOND(round, STEP * COLUMNS))
+                    continue;
+                const bool counts = t < rows && other < columns && scalar[first + t] != NEG_INF;
                 steps[i] = counts ? v[(first + t) * v_view.token + other] : 0.0f;
             }
+#else
+            load_rows(steps, v + (first + at) * v_view.token, v_view.token, at < rows ? rows - at : 0, columns, VECTOR);
+#endif
             barrier(CLK_LOCAL_MEM_FENCE);
             tile_multiply(sum, STATE_ROWS, phi + at * FEATURES + state_row, FEATURES, steps + column, COLUMNS);
             barrier(CLK_LOCAL_MEM_FENCE);

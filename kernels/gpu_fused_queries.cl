@@ -55,19 +55,19 @@ INLINE void weigh(float4 *x, tile_rows *rows, __local float *parts, __local floa
 }
 
 /* [column tile + their number * row tile, slot] * GROUP */
-__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
-fused_outputs(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *q,
-              clfavor_view q_view, __global const float *weights, clfavor_weights_layout layout, __global float *o,
-              clfavor_view o_view, __global float *lse, clfavor_view lse_view, __global float *sign,
-              clfavor_view sign_view, float log2_norm
+TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+                               __global const float *q, clfavor_view q_view, __global const float *weights,
+                               clfavor_weights_layout layout, __global float *o, clfavor_view o_view,
+                               __global float *lse, clfavor_view lse_view, __global float *sign, clfavor_view sign_view,
+                               float log2_norm
 #if EXACT
-              ,
-              clfavor_exact exact, __global const float *k, clfavor_view k_view, __global const float *v,
-              clfavor_view v_view
+                               ,
+                               clfavor_exact exact, __global const float *k, clfavor_view k_view,
+                               __global const float *v, clfavor_view v_view
 #endif
 #if CORRECT
-              ,
-              __global const float *corrections, clfavor_view at_corrections
+                               ,
+                               __global const float *corrections, clfavor_view at_corrections
 #endif
 ) {
     __local float steps[STEPS_SIZE] __attribute__((aligned(16)));
@@ -110,7 +110,11 @@ fused_outputs(__global const float *workspace, clfavor_gpu_wave wave, clfavor_si
             x[r] = 0.0f;
         for (uint at = 0; at < DIM; at += STEP) {
             load_tokens(steps, PADDED(ROWS), ROWS, q, q_view.token, count, at);
-            for (uint i = item; i < STEP * FEATURES; i += GROUP) {
+            UNROLL_TILE
+            for (SHARED(round, STEP * FEATURES)) {
+                const uint i = ELEMENT(round);
+                if (BEYOND(round, STEP * FEATURES))
+                    continue;
                 const uint l = i % STEP, t = i / STEP;
                 const ulong index =
                     tile + t < sizes.exact ? exact_index(workspace, wave, sizes, local_state, tile + t) : sizes.n_k;
@@ -133,7 +137,11 @@ fused_outputs(__global const float *workspace, clfavor_gpu_wave wave, clfavor_si
         for (int r = 0; r < QUERY_ROWS; ++r)
             rows.count += x[r];
         for (uint at = 0; at < FEATURES; at += STEP) {
-            for (uint i = item; i < STEP * COLUMNS; i += GROUP) {
+            UNROLL_TILE
+            for (SHARED(round, STEP * COLUMNS)) {
+                const uint i = ELEMENT(round);
+                if (BEYOND(round, STEP * COLUMNS))
+                    continue;
                 const uint t = tile + at + i / COLUMNS, other = i % COLUMNS;
                 const ulong index = t < sizes.exact ? exact_index(workspace, wave, sizes, local_state, t) : sizes.n_k;
                 float value = 0.0f;
@@ -203,18 +211,23 @@ fused_outputs(__global const float *workspace, clfavor_gpu_wave wave, clfavor_si
                 rows.count = MAD(x[r], (float4)(start[(ulong)f * STATE_COLUMNS + COUNT_COLUMN]), rows.count);
         }
         for (uint at = 0; at < FEATURES; at += STEP) {
-            for (uint i = item; i < STEP * COLUMNS; i += GROUP) {
-                const uint f = tile + at + i / COLUMNS, other = i % COLUMNS;
-                float value = 0.0f;
-                if (f < ALL_FEATURES && other < columns) {
-                    value = start[(ulong)f * STATE_COLUMNS + base + other];
 #if CORRECT
+            UNROLL_TILE
+            for (SHARED(round, STEP * COLUMNS)) {
+                const uint i = ELEMENT(round), f = tile + at + i / COLUMNS, other = i % COLUMNS;
+                if (BEYOND(round, STEP * COLUMNS))
+                    continue;
+                float value = 0.0f;
+                if (f < ALL_FEATURES && other < columns)
                     value = MAD(start[(ulong)f * STATE_COLUMNS + COUNT_COLUMN],
-                                corrections[f * at_corrections.token + other], value);
-#endif
-                }
+                                corrections[f * at_corrections.token + other],
+                                start[(ulong)f * STATE_COLUMNS + base + other]);
                 steps[i] = value;
             }
+#else
+            load_rows(steps, start + (ulong)(tile + at) * STATE_COLUMNS + base, STATE_COLUMNS,
+                      tile + at < ALL_FEATURES ? ALL_FEATURES - tile - at : 0, columns, true);
+#endif
             barrier(CLK_LOCAL_MEM_FENCE);
             tile_multiply(rows.output, OUTPUT_ROWS, phi + at * ROWS + output_row, ROWS, steps + column, COLUMNS);
             barrier(CLK_LOCAL_MEM_FENCE);

@@ -52,33 +52,56 @@ say() { echo "vendors: $*" >&2; }
 quietly() { "$@" >>"$log" 2>&1; }
 setup() { quietly sh "$scripts/setup.sh" "$@"; }
 
+# The sizes of the shipped tuning rows that are meant for GPUs: GROUP ROWS FEATURES COLUMNS STEP.
+tuning_rows() {
+    grep -v '"cpu"' "$root/src/tuning_rows.c" | sed -n 's/.*SIZES(\([0-9][0-9, ]*\)).*/\1/p' | tr -d , | sort -u
+}
+
 # The variants, one a line: the kernel file, then the options that src/plan.c and the backends give it; the first of a
 # file (and KEY) is what --quick compiles and whose hot loop is counted. Families: 0 exponential, 1 trig, 2 trig-phase,
-# 3 relu, 4 elu; GENERAL, EXACT and CORRECT go with the exponential alone.
+# 3 relu, 4 elu; GENERAL, EXACT and CORRECT go with the exponential alone, the last two not with causal.
 variants() {
-    attention() { echo "gpu_attention.cl FAMILY=$1 GENERAL=$2 EXACT=$3 CORRECT=$4 DIM=$5 VALUE_DIM=64 VL=1 PANEL=16"; }
+    options() { echo "FAMILY=$1 GENERAL=$2 EXACT=$3 CORRECT=$4 DIM=$5 VALUE_DIM=64 VL=1 PANEL=16"; }
+    staged() { echo "gpu_staged.cl $(options "$@")"; }
+    fused() {
+        for part in keys queries causal; do
+            [ "$part" = causal ] && [ "$3$4" != 00 ] || echo "gpu_fused_$part.cl $(options "$@") $tiles"
+        done
+    }
     exact() { echo "gpu_exact.cl DIM=$1 VALUE_DIM=64 VL=1 KEYS=16 COLUMNS=32"; }
     features() { echo "features.cl KEY=$1 FAMILY=$2 GENERAL=$3 DIM=$4 VL=1 PANEL=16 TOKENS=1 GROUP=1"; }
-    attention 0 0 0 0 64
+    # The default row comes last in the database, and here first.
+    tuning_rows | sort -rn >"$work/rows"
+    while read -r group rows columns_of_features columns step; do
+        tiles="VECTOR=1 GROUP=$group ROWS=$rows FEATURES=$columns_of_features COLUMNS=$columns STEP=$step"
+        fused 0 0 0 0 64
+        [ $quick = 0 ] || continue
+        for flags in '0 0 1' '0 1 0' '0 1 1' '1 0 0' '1 0 1' '1 1 0' '1 1 1'; do
+            # shellcheck disable=SC2086 # three words
+            fused 0 $flags 64
+        done
+        for family in 1 2 3 4; do fused $family 0 0 0 64; done
+        for dim in 13 32 128; do
+            fused 0 0 0 0 $dim
+            fused 0 1 1 1 $dim
+            fused 1 0 0 0 $dim
+        done
+    done <"$work/rows"
+    staged 0 0 0 0 64
     exact 64
     features 0 0 0 64
     features 1 0 0 64
     [ $quick = 0 ] || return 0
-    for flags in '0 0 1' '0 1 0' '0 1 1' '1 0 0' '1 0 1' '1 1 0' '1 1 1'; do
-        # shellcheck disable=SC2086 # three words
-        attention 0 $flags 64
-    done
+    staged 0 1 1 1 64
     for family in 1 2 3 4; do
-        attention $family 0 0 0 64
+        staged $family 0 0 0 64
         features 0 $family 0 64
         features 1 $family 0 64
     done
     features 0 0 1 64
     features 1 0 1 64
     for dim in 13 32 128; do
-        attention 0 0 0 0 $dim
-        attention 0 1 1 1 $dim
-        attention 1 0 0 0 $dim
+        staged 0 0 0 0 $dim
         exact $dim
         features 0 0 0 $dim
         features 1 0 0 $dim

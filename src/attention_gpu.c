@@ -99,13 +99,10 @@ static clfavor_status choose_way(clfavor_plan *plan) {
     return status;
 }
 
-static clfavor_status prepare(clfavor_plan *plan) {
+/* Chunk and workspace of the way that was chosen, and its kernels. */
+static clfavor_status prepare_way(clfavor_plan *plan) {
     const clfavor_plan_desc *desc = &plan->desc;
     uint64_t limit = clfavor_min(desc->workspace_limit, plan->context->max_allocation) / CLFAVOR_ALIGN * CLFAVOR_ALIGN;
-    clfavor_status status = choose_way(plan);
-    if (status)
-        return status;
-    plan->pieces = 1;
     bool fixed = plan->backend == CLFAVOR_BACKEND_FUSED || desc->chunk;
     gpu_shape whole_state = {1, 1, 1, desc->value_dim};
     while (!fixed && plan->chunk > SMALLEST_CHUNK && bytes_of(plan, &whole_state) > limit)
@@ -122,9 +119,23 @@ static clfavor_status prepare(clfavor_plan *plan) {
         desc->max_batch > MAX_SLOTS ? MAX_SLOTS : clfavor_min(desc->max_batch * desc->max_heads, MAX_SLOTS);
     gpu_shape most = {wave_chunks(plan, desc->max_n), states, 1, desc->value_dim};
     plan->workspace_size = (size_t)clfavor_min(bytes_of(plan, &most), limit);
-    if ((status = way_of(plan)->build(plan)))
-        return status;
-    return gpu_local_size(plan, WORK_GROUP, &plan->numbers[GPU_LOCAL_SIZE]);
+    return way_of(plan)->build(plan);
+}
+
+static clfavor_status prepare(clfavor_plan *plan) {
+    plan->pieces = 1;
+    clfavor_status status = choose_way(plan);
+    if (!status)
+        status = prepare_way(plan);
+    if (status == CLFAVOR_BUILD_FAILED && !plan->desc.backend && plan->backend != CLFAVOR_BACKEND_STAGED) {
+        clfavor_log(plan->context, CLFAVOR_LOG_WARNING,
+                    "the device's compiler does not take the fused kernels (see above): staged ones are used");
+        clfavor_plan_release_kernels(plan);
+        plan->backend = CLFAVOR_BACKEND_STAGED;
+        if (!(status = way_of(plan)->choose(plan)))
+            status = prepare_way(plan);
+    }
+    return status ? status : gpu_local_size(plan, WORK_GROUP, &plan->numbers[GPU_LOCAL_SIZE]);
 }
 
 /* The largest shape that fits the workspace. */

@@ -143,8 +143,10 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
         status = query_device(context, desc.device_class);
     if (!status)
         status = clfavor_device_names(context);
-    if (!status)
+    if (!status) {
+        clfavor_device_sub_group(context);
         status = clfavor_tuning_choose(context, desc.tuning, desc.tuning ? desc.tuning_count : 0);
+    }
     if (!status && desc.kernel_dir) {
         size_t size = strlen(desc.kernel_dir) + 1;
         context->kernel_dir = malloc(size);

@@ -5,12 +5,14 @@
 
 #define MAX_CHUNK 4096u
 
-enum { STATES = GPU_OWN_KERNELS, REFERENCES, SCAN, OUTPUTS };
-static const char *const key_kernels[] = {"fused_states", "fused_references", "fused_scan"};
+/* STATES and OUTPUTS twice: the second is for tensors whose rows begin on 16 bytes. */
+enum { STATES = GPU_OWN_KERNELS, OUTPUTS = STATES + 2, REFERENCES = OUTPUTS + 2, SCAN };
+static const char *const state_kernel[] = {"fused_states"};
+static const char *const scan_kernels[] = {"fused_references", "fused_scan"};
 static const char *const output_kernels[] = {"fused_outputs", "fused_causal"};
 
 /* plan->numbers: the sizes of the tiles */
-enum { GROUP = GPU_OWN_NUMBERS, ROWS, FEATURES, COLUMNS };
+enum { GROUP = GPU_OWN_NUMBERS, ROWS, FEATURES, COLUMNS, VECTOR };
 
 static bool fits(const clfavor_context *context, const clfavor_tuning *row) {
     return clfavor_tuning_local_bytes(row) <= context->local_memory && row->group <= context->max_work_group;
@@ -37,6 +39,8 @@ static clfavor_status choose(clfavor_plan *plan) {
     plan->numbers[GROUP] = row->group;
     plan->numbers[ROWS] = row->rows;
     plan->numbers[FEATURES] = row->features;
+    plan->numbers[VECTOR] =
+        (row->vector ? row->vector == 1 : !context->is_cpu) && plan->desc.dim % 4 == 0 && plan->desc.value_dim % 4 == 0;
     plan->numbers[COLUMNS] = clfavor_tuning_columns(row, plan->desc.value_dim);
     return CLFAVOR_SUCCESS;
 }
@@ -48,7 +52,8 @@ static void parts(const clfavor_plan *plan, const gpu_shape *shape, clfavor_gpu_
     counts->chunk_references = shape->states * shape->chunks * gpu_references(plan);
 }
 
-static clfavor_status build(clfavor_plan *plan) {
+static clfavor_status build_for(clfavor_plan *plan, bool vector) {
+    bool causal = plan->desc.causal;
     clfavor_options options;
     clfavor_plan_options(plan, &options);
     clfavor_option(&options, "GROUP", plan->numbers[GROUP]);
@@ -56,15 +61,52 @@ static clfavor_status build(clfavor_plan *plan) {
     clfavor_option(&options, "FEATURES", plan->numbers[FEATURES]);
     clfavor_option(&options, "COLUMNS", plan->numbers[COLUMNS]);
     clfavor_option(&options, "STEP", row_of(plan)->step);
+    clfavor_option(&options, "VECTOR", vector);
     clfavor_option(&options, "UNROLLED", !plan->context->is_cpu);
-    bool causal = plan->desc.causal;
+    if (plan->context->sub_group)
+        clfavor_option(&options, "SUB_GROUP", plan->context->sub_group);
     clfavor_status status;
-    if ((status = gpu_token_kernels(plan, "gpu_fused_keys.cl", &options)) ||
-        (status = clfavor_plan_kernels(plan, "gpu_fused_keys.cl", &options, STATES, key_kernels, 3)) ||
-        (status = clfavor_plan_kernels(plan, causal ? "gpu_fused_causal.cl" : "gpu_fused_queries.cl", &options, OUTPUTS,
-                                       &output_kernels[causal], 1)))
+    if ((status = clfavor_plan_kernels(plan, "gpu_fused_keys.cl", &options, STATES + vector, state_kernel, 1)) ||
+        (status = clfavor_plan_kernels(plan, causal ? "gpu_fused_causal.cl" : "gpu_fused_queries.cl", &options,
+                                       OUTPUTS + vector, &output_kernels[causal], 1)) ||
+        vector)
         return status;
-    return CLFAVOR_SUCCESS;
+    status = gpu_token_kernels(plan, "gpu_fused_keys.cl", &options);
+    return status ? status : clfavor_plan_kernels(plan, "gpu_fused_keys.cl", &options, REFERENCES, scan_kernels, 2);
+}
+
+/* Work-groups have the size that the kernels were compiled for; a device may still find that too much for one. */
+static clfavor_status check_groups(clfavor_plan *plan) {
+    uint64_t most = 0;
+    clfavor_status status = gpu_local_size(plan, plan->numbers[GROUP], &most);
+    if (!status && most < plan->numbers[GROUP])
+        return CLFAVOR_REFUSE(
+            plan->context, CLFAVOR_BUILD_FAILED,
+            "the device runs a fused kernel with at most %llu work-items, not %llu: give a tuning row "
+            "with smaller tiles, or ask for the staged backend",
+            (unsigned long long)most, (unsigned long long)plan->numbers[GROUP]);
+    return status;
+}
+
+static clfavor_status build(clfavor_plan *plan) {
+    clfavor_status status = build_for(plan, false);
+    if (!status && plan->numbers[VECTOR])
+        status = build_for(plan, true);
+    return status ? status : check_groups(plan);
+}
+
+static bool is_aligned(const clfavor_operand *x) {
+    void *host = NULL; /* of a buffer that lies in the caller's memory */
+    uint64_t all = x->view.offset | x->view.batch | x->view.head | x->view.token;
+    return all % 4 == 0 && clGetMemObjectInfo(x->buffer, CL_MEM_HOST_PTR, sizeof host, &host, NULL) == CL_SUCCESS &&
+           (uintptr_t)host % 16 == 0;
+}
+
+/* Whether the wave can take the kernels with loads of 16 bytes. */
+static size_t vector_kernel(const gpu_work *work) {
+    const clfavor_call *call = work->call;
+    return work->plan->numbers[VECTOR] && work->wave.columns % 4 == 0 && work->wave.column % 4 == 0 &&
+           is_aligned(&call->q) && is_aligned(&call->k) && is_aligned(&call->v);
 }
 
 /* x * y * z work-groups. */
@@ -95,8 +137,8 @@ static clfavor_status keys(const gpu_work *work) {
                                       CLFAVOR_ARG(call->weights->layout)};
     clfavor_status status;
     if ((status =
-             launch_groups(work, STATES, state_args, sizeof state_args / sizeof *state_args, tiles * column_tiles(work),
-                           clfavor_ceil_div(wave->tokens, wave->chunk), wave->states)) ||
+             launch_groups(work, STATES + vector_kernel(work), state_args, sizeof state_args / sizeof *state_args,
+                           tiles * column_tiles(work), clfavor_ceil_div(wave->tokens, wave->chunk), wave->states)) ||
         (status = GPU_LAUNCH(REFERENCES, wave_args, gpu_references(work->plan), wave->states, 1)))
         return status;
     return GPU_LAUNCH(SCAN, wave_args, state, wave->states, 1);
@@ -129,7 +171,7 @@ static clfavor_status queries(const gpu_work *work) {
         args[count++] = keys_values[i];
     for (size_t i = 0; i < 2 && work->plan->desc.corrections; ++i)
         args[count++] = corrections[i];
-    return launch_groups(work, OUTPUTS, args, count,
+    return launch_groups(work, OUTPUTS + vector_kernel(work), args, count,
                          clfavor_ceil_div(wave->tokens, work->plan->numbers[ROWS]) * column_tiles(work),
                          gpu_slots(work), 1);
 }

@@ -114,12 +114,17 @@ clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
     return CLFAVOR_SUCCESS;
 }
 
-void clfavor_plan_destroy(clfavor_plan *plan) {
-    if (!plan)
-        return;
+void clfavor_plan_release_kernels(clfavor_plan *plan) {
     for (size_t i = 0; i < CLFAVOR_PLAN_KERNELS; ++i)
         if (plan->kernels[i])
             clReleaseKernel(plan->kernels[i]);
+    memset(plan->kernels, 0, sizeof plan->kernels);
+}
+
+void clfavor_plan_destroy(clfavor_plan *plan) {
+    if (!plan)
+        return;
+    clfavor_plan_release_kernels(plan);
     mtx_destroy(&plan->lock);
     clfavor_context_destroy(plan->context);
     free(plan);

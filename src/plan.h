@@ -58,6 +58,7 @@ struct clfavor_plan {
 /* Gets the program and makes plan->kernels[first + i] for each name. */
 clfavor_status clfavor_plan_kernels(clfavor_plan *plan, const char *file, const clfavor_options *options, size_t first,
                                     const char *const *names, size_t count);
+void clfavor_plan_release_kernels(clfavor_plan *plan);
 /* -D definitions that every kernel file takes: FAMILY, GENERAL, DIM, VALUE_DIM, VL, PANEL, ... */
 void clfavor_plan_options(const clfavor_plan *plan, clfavor_options *options);
 

@@ -7,6 +7,7 @@
 /* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
 #define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
 #define COMPUTE_CAPABILITY_MINOR_NV 0x4001
+#define SUB_GROUP_SIZES_INTEL       0x4108 /* cl_intel_required_subgroup_size */
 
 /* Whether `part` is in `text`, whatever the case. */
 static bool contains(const char *text, const char *part) {
@@ -53,6 +54,17 @@ clfavor_status clfavor_device_names(clfavor_context *context) {
     else if (strncmp(context->name, "gfx", 3) == 0) /* AMD's name of a device is its architecture, then its features */
         snprintf(out, size, "%.*s", (int)strcspn(context->name, ":- "), context->name);
     return CLFAVOR_SUCCESS;
+}
+
+void clfavor_device_sub_group(clfavor_context *context) {
+    size_t sizes[16], length = 0;
+    context->sub_group = 0;
+    if (context->is_cpu || !contains(context->vendor, "intel") ||
+        clGetDeviceInfo(context->device, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &length) != CL_SUCCESS)
+        return;
+    for (size_t i = 0; i < length / sizeof *sizes && i < sizeof sizes / sizeof *sizes; ++i)
+        if (!context->sub_group || sizes[i] < context->sub_group)
+            context->sub_group = (uint32_t)sizes[i];
 }
 
 static bool power_of_two(uint32_t value) {

@@ -12,6 +12,8 @@
 const clfavor_tuning clfavor_tuning_rows[] = {
     /* A CPU that is made to run the gpu class, for tests: small tiles, since its compiler takes long. */
     ROW(NULL, "cpu", NULL, .backend = CLFAVOR_BACKEND_FUSED, SIZES(64, 32, 32, 32, 8), .chunk = 128),
+    /* Intel: the same in smaller steps; with longer ones the compiler runs out of registers. */
+    ROW("intel", NULL, NULL, .backend = CLFAVOR_BACKEND_FUSED, SIZES(256, 64, 64, 64, 8), .chunk = 256),
     /* The default: 64 x 64 tiles, 4 x 4 a work-item, 28 KB of local memory, which every full-profile device has. */
     ROW(NULL, NULL, NULL, .backend = CLFAVOR_BACKEND_FUSED, SIZES(256, 64, 64, 64, 16), .chunk = 256,
         .causal_chunk = 32),

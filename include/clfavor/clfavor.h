@@ -90,6 +90,8 @@ typedef struct clfavor_tuning {
     uint32_t group, rows, features, columns, step; /**< 0: as the library's default row */
     uint32_t chunk, causal_chunk;                  /**< tokens a chunk; 0: chosen. Fused: causal chunks have `rows` */
     uint32_t pieces;                               /**< cpu class: parts a head is split into; 0: chosen */
+    uint32_t vector; /**< fused: loads of 16 bytes where tensors allow them; 0: on devices that are no CPUs, 1: always,
+                        2: never */
 } clfavor_tuning;
 
 typedef struct clfavor_context_desc {
@@ -398,7 +400,8 @@ typedef struct clfavor_plan_desc {
     uint32_t value_dim;     /**< dv, 1..256; 0: d; ignored by FEATURES_* */
     clfavor_dtype dtype;    /**< of all tensors; F32 only so far */
     uint32_t causal;        /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
-    uint32_t chunk;         /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info) */
+    uint32_t chunk;         /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info),
+                                 except causal and fused, where it is the tuning row's `rows` */
     uint32_t pieces;        /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
     uint64_t max_batch;     /**< 0: 1 */
     uint64_t max_heads;     /**< query heads; 0: 1 */
