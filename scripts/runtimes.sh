@@ -96,11 +96,11 @@ tests() {
     fi
 }
 
-# verified NAME VARIABLE=VALUE CLASS
+# verified NAME VARIABLE=VALUE CLASS DEVICE
 verified() {
     begin=$(seconds)
-    if env "$2" "$build/bin/clfavor" verify --level quick --class "$3" >"$work/verify" 2>"$work/verify.err"; then
-        note "$1: verify --class $3: $(tail -n 1 "$work/verify") ($(($(seconds) - begin)) s)"
+    if env "$2" "$build/bin/clfavor" verify --level quick --class "$3" --device "$4" >"$work/verify" 2>"$work/verify.err"; then
+        note "$1: verify --class $3: $(sed -n 's/^checks: //p' "$work/verify") ($(($(seconds) - begin)) s)"
     else
         tail -n 40 "$work/verify" "$work/verify.err" >&2
         fail "$1: verify --class $3"
@@ -137,8 +137,8 @@ run_intel() {
     tests intel "OCL_ICD_VENDORS=$intel/icd" -- -L device "$@"
     if [ $quick = 0 ]; then
         for class in cpu gpu; do
-            verified intel "OCL_ICD_VENDORS=$intel/icd" $class
-            verified pocl CLFAVOR_DEVICE=Portable $class
+            verified intel "OCL_ICD_VENDORS=$intel/icd" $class Intel
+            verified pocl CLFAVOR_DEVICE= $class Portable
         done
     fi
 }
