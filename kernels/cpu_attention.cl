@@ -89,9 +89,10 @@ INLINE exact_rows exact_rows_at(__global float *base, uint exact) {
     return rows;
 }
 
-__kernel void favor_exact(__global const float *k, clfavor_view at_k, __global const float *v, clfavor_view at_v,
-                          clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
-                          __global const uint *exact_keys, clfavor_view at_exact, clfavor_exact exact) {
+__kernel OWN_VECTORS void favor_exact(__global const float *k, clfavor_view at_k, __global const float *v,
+                                      clfavor_view at_v, clfavor_sizes sizes, clfavor_wave wave,
+                                      __global float *workspace, __global const uint *exact_keys, clfavor_view at_exact,
+                                      clfavor_exact exact) {
     const uint panel = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const exact_rows rows = exact_rows_at(workspace + exact.rows + local_slot * exact.stride, sizes.exact);
@@ -118,8 +119,9 @@ __kernel void favor_exact(__global const float *k, clfavor_view at_k, __global c
 
 #if CORRECT
 /* S_r += n_r B_r, for the features and then for the exact keys; B is [batch, state head, F + T, value columns]. */
-__kernel void favor_correct(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
-                            __global const float *corrections, clfavor_view at_corrections) {
+__kernel OWN_VECTORS void favor_correct(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
+                                        clfavor_exact exact, __global const float *corrections,
+                                        clfavor_view at_corrections) {
     const uint local_slot = get_global_id(1), panels = (sizes.rows + PANEL - 1) / PANEL;
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     uint panel = get_global_id(0), rows = sizes.rows;
@@ -143,10 +145,10 @@ __kernel void favor_correct(clfavor_sizes sizes, clfavor_wave wave, __global flo
 #endif
 
 #if CAUSAL != 1
-__kernel void favor_keys(__global const float *k, clfavor_view at_k, __global const float *v, clfavor_view at_v,
-                         __global const float *weights, clfavor_weights_layout layout, clfavor_sizes sizes,
-                         clfavor_wave wave, __global float *workspace, __global const uint *exact_keys,
-                         clfavor_view at_exact, __local float *scratch) {
+__kernel OWN_VECTORS void favor_keys(__global const float *k, clfavor_view at_k, __global const float *v,
+                                     clfavor_view at_v, __global const float *weights, clfavor_weights_layout layout,
+                                     clfavor_sizes sizes, clfavor_wave wave, __global float *workspace,
+                                     __global const uint *exact_keys, clfavor_view at_exact, __local float *scratch) {
     const uint piece = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const uint panels = (sizes.rows + PANEL - 1) / PANEL;
@@ -180,7 +182,7 @@ __kernel void favor_keys(__global const float *k, clfavor_view at_k, __global co
     }
 }
 
-__kernel void favor_merge(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace) {
+__kernel OWN_VECTORS void favor_merge(clfavor_sizes sizes, clfavor_wave wave, __global float *workspace) {
     const uint panel = get_global_id(0), local_slot = get_global_id(1);
     __global float *base = workspace + wave.state + (ulong)local_slot * wave.pieces * wave.slot_stride;
     const state_view to = state_at(base, sizes.rows);
@@ -242,11 +244,12 @@ static inline void finish_rows(__local const float *head, side_view side, __loca
 }
 
 #if CAUSAL != 1
-__kernel void favor_queries(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
-                            __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
-                            __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
-                            __local float *scratch) {
+__kernel OWN_VECTORS void favor_queries(__global const float *q, clfavor_view at_q, __global float *o,
+                                        clfavor_view at_o, __global float *lse, clfavor_view at_lse,
+                                        __global float *sign, clfavor_view at_sign, __global const float *weights,
+                                        clfavor_weights_layout layout, float log2_norm, clfavor_sizes sizes,
+                                        clfavor_wave wave, __global float *workspace, clfavor_exact exact,
+                                        __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const side_view side = query_side(weights, layout, slot.set);
@@ -308,11 +311,12 @@ __kernel void favor_queries(__global const float *q, clfavor_view at_q, __global
 #if CAUSAL != 0
 #define PARTIAL_ROW (VPANELS * PANEL + 2) /* ACC, DEN, ROW_MAX of a row and a piece */
 
-__kernel void favor_causal(__global const float *q, clfavor_view at_q, __global const float *k, clfavor_view at_k,
-                           __global const float *v, clfavor_view at_v, __global float *o, clfavor_view at_o,
-                           __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
-                           __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                           clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, __local float *scratch) {
+__kernel OWN_VECTORS void favor_causal(__global const float *q, clfavor_view at_q, __global const float *k,
+                                       clfavor_view at_k, __global const float *v, clfavor_view at_v, __global float *o,
+                                       clfavor_view at_o, __global float *lse, clfavor_view at_lse,
+                                       __global float *sign, clfavor_view at_sign, __global const float *weights,
+                                       clfavor_weights_layout layout, float log2_norm, clfavor_sizes sizes,
+                                       clfavor_wave wave, __global float *workspace, __local float *scratch) {
     const uint piece = get_global_id(0), local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const uint panels = (sizes.rows + PANEL - 1) / PANEL;
@@ -384,11 +388,12 @@ __kernel void favor_causal(__global const float *q, clfavor_view at_q, __global 
     }
 }
 
-__kernel void favor_combine(__global const float *q, clfavor_view at_q, __global float *o, clfavor_view at_o,
-                            __global float *lse, clfavor_view at_lse, __global float *sign, clfavor_view at_sign,
-                            __global const float *weights, clfavor_weights_layout layout, float log2_norm,
-                            clfavor_sizes sizes, clfavor_wave wave, __global float *workspace, clfavor_exact exact,
-                            __local float *scratch) {
+__kernel OWN_VECTORS void favor_combine(__global const float *q, clfavor_view at_q, __global float *o,
+                                        clfavor_view at_o, __global float *lse, clfavor_view at_lse,
+                                        __global float *sign, clfavor_view at_sign, __global const float *weights,
+                                        clfavor_weights_layout layout, float log2_norm, clfavor_sizes sizes,
+                                        clfavor_wave wave, __global float *workspace, clfavor_exact exact,
+                                        __local float *scratch) {
     const uint local_slot = get_global_id(1);
     const slot_view slot = slot_at(sizes, wave, wave.slot + local_slot);
     const ulong end = min(wave.end, sizes.n), length = wave.end - wave.begin;

@@ -198,12 +198,13 @@ INLINE ulong last_key(ulong row, ulong n_k, ulong start, ulong step) {
  * since PoCL 3.1 drops the stores of a helper that it does not inline to arrays declared in the kernel. For each tile
  * there are `query` [DIM][ROWS], `state` [STATE_VECTORS][VL] and `last` [ROWS], the last visible key of each row from
  * first_key on (-1: none); there is one `score` [KEYS][ROWS]. */
-__kernel void exact_cpu(__global const float *q, clfavor_view q_view, __global const float *k, clfavor_view k_view,
-                        __global const float *v, clfavor_view v_view, __global float *o, clfavor_view o_view,
-                        __global float *lse, clfavor_view lse_view, __global float *sign, clfavor_view sign_view,
-                        __global float *carry, ulong carry_offset, clfavor_sizes sizes, float scale, ulong start,
-                        ulong step, uint row_tiles, ulong first_item, ulong first_key, ulong wave, __local REAL *query,
-                        __local REAL *state, __local REAL *score, __local INT *last) {
+__kernel OWN_VECTORS void exact_cpu(__global const float *q, clfavor_view q_view, __global const float *k,
+                                    clfavor_view k_view, __global const float *v, clfavor_view v_view,
+                                    __global float *o, clfavor_view o_view, __global float *lse, clfavor_view lse_view,
+                                    __global float *sign, clfavor_view sign_view, __global float *carry,
+                                    ulong carry_offset, clfavor_sizes sizes, float scale, ulong start, ulong step,
+                                    uint row_tiles, ulong first_item, ulong first_key, ulong wave, __local REAL *query,
+                                    __local REAL *state, __local REAL *score, __local INT *last) {
     const ulong group_rows = (ulong)row_tiles * ROWS;
     const ulong blocks = (sizes.n + group_rows - 1) / group_rows;
     const ulong item = first_item + get_group_id(0);

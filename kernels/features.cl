@@ -273,7 +273,7 @@ INLINE void write_values(__global const float *tokens, ulong stride, __global co
 #if !KEY
 
 /* Work-item: tile first_item + id of [batch, head, tiles of TOKENS tokens], all features. */
-__kernel void features_query(TENSORS, ulong first_item) {
+__kernel OWN_VECTORS void features_query(TENSORS, ulong first_item) {
     const ulong tiles = (sizes.n + TOKENS - 1) / TOKENS, item = first_item + get_global_id(0);
     const ulong slot = item / tiles, first_token = item % tiles * TOKENS;
     const uint count = (uint)min((ulong)TOKENS, sizes.n - first_token), panels = (sizes.rows + PANEL - 1) / PANEL;
@@ -320,8 +320,8 @@ INLINE ulong references_of(uint panels) {
 /* Work-item (slot of the wave and piece, group of panels): the exponents of tokens first_token + piece * span .. + span
  * - 1 (LOG_MAP), and the largest of them and of those already in `maxima` [slot][piece][references] unless first_token
  * is 0. */
-__kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot,
-                               ulong first_token, ulong span, uint pieces) {
+__kernel OWN_VECTORS void features_key_max(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot,
+                                           ulong first_token, ulong span, uint pieces) {
     const uint panels = (sizes.rows + PANEL - 1) / PANEL;
     const ulong slot = first_slot + get_global_id(0) / pieces;
     const ulong begin = min(first_token + get_global_id(0) % pieces * span, sizes.n), end = min(begin + span, sizes.n);
@@ -362,7 +362,8 @@ __kernel void features_key_max(TENSORS, __global float *maxima, ulong maxima_off
 }
 
 /* Work-item (reference, slot of the wave): joins the pieces into the first one and writes the log scale. */
-__kernel void features_key_join(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot, uint pieces) {
+__kernel OWN_VECTORS void features_key_join(TENSORS, __global float *maxima, ulong maxima_offset, ulong first_slot,
+                                            uint pieces) {
     const ulong references = references_of((sizes.rows + PANEL - 1) / PANEL), r = get_global_id(0);
     const ulong slot = first_slot + get_global_id(1);
     maxima += maxima_offset + get_global_id(1) * pieces * references + r;
@@ -375,8 +376,8 @@ __kernel void features_key_join(TENSORS, __global float *maxima, ulong maxima_of
 }
 
 /* Work-item (slot of the wave and tile of TOKENS tokens from first_token on, group of panels). */
-__kernel void features_key_write(TENSORS, __global const float *maxima, ulong maxima_offset, ulong first_slot,
-                                 ulong first_token, ulong tiles, uint pieces) {
+__kernel OWN_VECTORS void features_key_write(TENSORS, __global const float *maxima, ulong maxima_offset,
+                                             ulong first_slot, ulong first_token, ulong tiles, uint pieces) {
     const uint panels = (sizes.rows + PANEL - 1) / PANEL, first_panel = (uint)get_global_id(1) * GROUP;
     const ulong in_wave = get_global_id(0) / tiles, slot = first_slot + in_wave;
     const ulong tile = first_token + get_global_id(0) % tiles * TOKENS;

@@ -197,10 +197,16 @@ clfavor_status clfavor_weights_update(clfavor_weights *weights, const clfavor_es
         free(packed);
         return CLFAVOR_OUT_OF_MEMORY;
     }
+    cl_event written = NULL;
     status = clfavor_check_cl(
-        context, clEnqueueWriteBuffer(queue, weights->buffer, CL_TRUE, 0, bytes, packed, num_events, wait_list, NULL),
+        context,
+        clEnqueueWriteBuffer(queue, weights->buffer, CL_TRUE, 0, bytes, packed, num_events, wait_list, &written),
         "clEnqueueWriteBuffer");
     free(packed);
+    if (!status) { /* a blocking write that has returned need not be done: only its source may be used again */
+        status = clfavor_check_cl(context, clWaitForEvents(1, &written), "clWaitForEvents");
+        clReleaseEvent(written);
+    }
     if (!status)
         weights->scale = (float)estimator->scale;
     return status;

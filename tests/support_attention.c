@@ -114,11 +114,39 @@ void test_reference_free(test_reference *reference) {
     free(reference->abs_sum);
 }
 
+bool test_is_signed(clfavor_map map) {
+    return map == CLFAVOR_MAP_TRIG || map == CLFAVOR_MAP_TRIG_PHASE || map == CLFAVOR_MAP_GAUSSIAN;
+}
+
+/* Tolerance. A feature is 2^e with e = t + scalar - reference, so its relative error is the absolute error of e. t is a
+ * sum of d products: |error| <= eps d |w||x| at worst, about eps sqrt(d) |w||x| / 2 for errors of random sign; the
+ * scalar adds eps sqrt(d) |x|^2/2. Features of queries and keys add, and sums of up to n and m terms average such
+ * errors, so with a = |w||x| + |x|^2/2 for typical |w|^2 = d, |x|^2 = sigma^2 d scale: tolerance = eps (16 + 2 sqrt(d)
+ * a),   eps = 2^-24, 16 for exp2, log2, divisions and sums. Signed maps multiply it by the cancellation sum|terms| /
+ * |sum| of a row (capped where a row is skipped at 0.1/eps); the rows' errors are weighted by that in the Frobenius
+ * norm, so the root mean square over the rows is used. */
+double test_case_tolerance(const test_case *user, const test_reference *reference) {
+    const test_case c = test_case_resolve(*user);
+    double d = c.d, scale = c.scale != 0.0 ? c.scale : 1.0 / sqrt(d), eps = 0x1p-24;
+    double square = c.sigma * c.sigma * d * scale;
+    double base = eps * (16.0 + 2.0 * sqrt(d) * (sqrt(d * square) + square / 2.0));
+    if (!reference || !test_is_signed(c.map))
+        return base;
+    double sum = 0.0, count = 0.0;
+    for (size_t row = 0; row < c.batch * c.heads * c.n; ++row) {
+        double cancellation = exp(reference->abs_sum[row] - reference->lse[row]);
+        if (eps * cancellation <= 0.1) {
+            sum += cancellation * cancellation;
+            count += 1.0;
+        }
+    }
+    return base * sqrt(count > 0.0 ? sum / count : 1.0);
+}
+
 double test_case_error(const test_case *user, const test_outputs *out, const test_reference *reference,
                        size_t *skipped) {
     const test_case c = test_case_resolve(*user);
-    bool is_signed =
-        !c.exact && (c.map == CLFAVOR_MAP_TRIG || c.map == CLFAVOR_MAP_TRIG_PHASE || c.map == CLFAVOR_MAP_GAUSSIAN);
+    bool is_signed = !c.exact && test_is_signed(c.map);
     const double eps = 0x1p-24;
     double worst = 0.0;
     *skipped = 0;

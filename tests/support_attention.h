@@ -81,6 +81,10 @@ void test_reference_free(test_reference *reference);
  * a head over the other rows (design.md, rule 1). For other maps all rows count. *skipped: rows left out. */
 double test_case_error(const test_case *c, const test_outputs *outputs, const test_reference *reference,
                        size_t *skipped);
+/* trig, trig-phase, gaussian: their features have signs. */
+bool test_is_signed(clfavor_map map);
+/* What that error, and that of the features themselves (reference NULL), may be. */
+double test_case_tolerance(const test_case *c, const test_reference *reference);
 /* One line that identifies a case, in static storage of the calling thread. */
 const char *test_case_name(const test_case *c, clfavor_device_class device_class);
 

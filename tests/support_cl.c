@@ -136,6 +136,7 @@ void test_buffer_write(const test_device *device, const test_buffer *buffer, con
     cl_int code = clEnqueueWriteBuffer(device->queue, buffer->mem, CL_TRUE, buffer->offset,
                                        buffer->count * sizeof *values, values, 0, NULL, NULL);
     ck_assert_int_eq(code, CL_SUCCESS);
+    ck_assert_int_eq(clFinish(device->queue), CL_SUCCESS); /* returned does not mean done, for other queues */
 }
 
 static void check_guard(const uint32_t *words, const char *where) {

@@ -1,12 +1,4 @@
-/* Every map, bidirectional and causal, on both classes, over odd shapes, against the double reference.
- *
- * Tolerance. A feature is 2^e with e = t + scalar - reference, so its relative error is the absolute error of e. t is a
- * sum of d products: |error| <= eps d |w||x| at worst, about eps sqrt(d) |w||x| / 2 for errors of random sign; the
- * scalar adds eps sqrt(d) |x|^2/2. Features of queries and keys add, and sums of up to n and m terms average such
- * errors, so with a = |w||x| + |x|^2/2 for typical |w|^2 = d, |x|^2 = sigma^2 d scale: tolerance = eps (16 + 2 sqrt(d)
- * a),   eps = 2^-24, 16 for exp2, log2, divisions and sums. Signed maps multiply it by the cancellation sum|terms| /
- * |sum| of a row (capped where a row is skipped at 0.1/eps); the rows' errors are weighted by that in the Frobenius
- * norm, so the root mean square over the rows is used. */
+/* Every map, bidirectional and causal, on both classes, over odd shapes, against the double reference. */
 #include "support_attention.h"
 
 #include <math.h>
@@ -31,27 +23,6 @@ static void teardown(void) {
     test_close(&device);
 }
 
-static bool is_signed(clfavor_map map) {
-    return map == CLFAVOR_MAP_TRIG || map == CLFAVOR_MAP_TRIG_PHASE || map == CLFAVOR_MAP_GAUSSIAN;
-}
-
-static double tolerance(const test_case *c, const test_reference *reference) {
-    double d = c->d, scale = c->scale != 0.0 ? c->scale : 1.0 / sqrt(d), eps = 0x1p-24;
-    double square = c->sigma * c->sigma * d * scale;
-    double base = eps * (16.0 + 2.0 * sqrt(d) * (sqrt(d * square) + square / 2.0));
-    if (!is_signed(c->map))
-        return base;
-    double sum = 0.0, count = 0.0;
-    for (size_t row = 0; row < c->batch * c->heads * c->n; ++row) {
-        double cancellation = exp(reference->abs_sum[row] - reference->lse[row]);
-        if (eps * cancellation <= 0.1) {
-            sum += cancellation * cancellation;
-            count += 1.0;
-        }
-    }
-    return base * sqrt(count > 0.0 ? sum / count : 1.0);
-}
-
 static void check_case(test_case c, double bound) {
     c = test_case_resolve(c);
     test_inputs inputs = test_inputs_create(&c);
@@ -59,10 +30,10 @@ static void check_case(test_case c, double bound) {
     for (int i = 0; i < 2; ++i) {
         test_outputs outputs = test_run(&device, contexts[i], &c, &inputs);
         size_t skipped;
-        double error = test_case_error(&c, &outputs, &reference, &skipped), limit = tolerance(&c, &reference);
-        if (!is_signed(c.map) && bound < limit)
+        double error = test_case_error(&c, &outputs, &reference, &skipped), limit = test_case_tolerance(&c, &reference);
+        if (!test_is_signed(c.map) && bound < limit)
             limit = bound;
-        double *record = is_signed(c.map) ? &worst_signed : &worst;
+        double *record = test_is_signed(c.map) ? &worst_signed : &worst;
         *record = error > *record ? error : *record;
         ck_assert_msg(error <= limit, "%s: error %.3g exceeds %.3g", test_case_name(&c, classes[i]), error, limit);
         ck_assert_msg(skipped <= outputs.rows / 4 + 1, "%s: %zu of %zu rows cancel", test_case_name(&c, classes[i]),
@@ -72,7 +43,7 @@ static void check_case(test_case c, double bound) {
             double cancellation = exp(reference.abs_sum[row] - reference.lse[row]);
             if (cancellation * 0x1p-24 > 1e-3)
                 continue;
-            double scale = 1.0 + fabs(reference.lse[row]) + (is_signed(c.map) ? cancellation : 1.0);
+            double scale = 1.0 + fabs(reference.lse[row]) + (test_is_signed(c.map) ? cancellation : 1.0);
             ck_assert_msg(fabs((double)outputs.lse[row] - reference.lse[row]) <= 16.0 * limit * scale ||
                               (double)outputs.lse[row] == reference.lse[row],
                           "%s: lse[%zu] is %.9g, not %.9g", test_case_name(&c, classes[i]), row,
@@ -112,7 +83,7 @@ START_TEST(odd_shapes) {
             c.seed = s + 1;
             if (causal)
                 c.n_k = 0;
-            if (is_signed(c.map) && c.sigma == 0.0)
+            if (test_is_signed(c.map) && c.sigma == 0.0)
                 c.sigma = 0.5; /* keeps the sums from cancelling */
             check_case(c, 5e-5);
         }

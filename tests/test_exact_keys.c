@@ -1,17 +1,9 @@
-/* Keys that are treated exactly, on both classes against the double reference.
- *
- * Tolerance. With W, X, .. the largest Euclidean norms, an exponent of a feature is the sum of terms that are together
- * at most S = W X + B + (T (X + X0))^2 + U (X + X0) + A for its side, T by Frobenius (X includes the root of the
- * scale); one of an exact key takes x.y <= X Y and the query's scalar. Sums of d products are right to eps (sqrt(d) +
- * 2) times these (test_exponential.c), so a weight is relatively off by at most t = eps (16 + (sqrt(d) + 2)(S_q + S_k +
- * X Y)), 16 for exp2, log2 and sums. V is positive: |O - O'| <= 2 t |O|, and lse is off by at most t + eps |lse|. */
-#include "support_attention.h"
+/* Keys that are treated exactly, on both classes against the double reference. */
+#include "support_exact_keys.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NONE UINT32_MAX
 
 static test_device device;
 static clfavor_context *contexts[2];
@@ -26,117 +18,6 @@ static void teardown(void) {
     for (int i = 0; i < 2; ++i)
         clfavor_context_destroy(contexts[i]);
     test_close(&device);
-}
-
-static test_inputs inputs_of(const test_case *c) {
-    test_inputs in = test_inputs_create(c);
-    for (size_t i = 0; i < in.v_count; ++i)
-        in.v[i] = fabsf(in.v[i]);
-    return in;
-}
-
-static double norm(const double *x, size_t count) {
-    double sum = 0;
-    for (size_t i = 0; i < count; ++i)
-        sum += x[i] * x[i];
-    return sqrt(sum);
-}
-
-/* The largest norm of rows of d. */
-static double largest(const float *rows, size_t count, size_t d) {
-    double worst = 0;
-    for (size_t i = 0; i < count; i += d) {
-        double sum = 0;
-        for (size_t l = 0; l < d; ++l)
-            sum += (double)rows[i + l] * (double)rows[i + l];
-        worst = fmax(worst, sqrt(sum));
-    }
-    return worst;
-}
-
-/* A general estimator with every field in use; the values need not make it unbiased here. */
-typedef struct general {
-    clfavor_exponential_desc desc;
-    double *w, *t, *small;
-} general;
-
-static general general_create(uint32_t m, uint32_t d, uint32_t sets) {
-    general g = {.w = test_alloc(sets * m * d, sizeof(double)),
-                 .t = test_alloc(sets * d * d, sizeof(double)),
-                 .small = test_alloc(sets * (m + d), sizeof(double))};
-    for (size_t i = 0; i < sets * m * d; ++i)
-        g.w[i] = test_normal(31, i);
-    for (size_t i = 0; i < sets * d * d; ++i)
-        g.t[i] = (i % d == i / d % d) + 0.05 * test_normal(32, i);
-    for (size_t i = 0; i < sets * (m + d); ++i)
-        g.small[i] = 0.1 * test_normal(33, i);
-    g.desc = (clfavor_exponential_desc){.struct_size = sizeof g.desc,
-                                        .features = m,
-                                        .dim = d,
-                                        .sets = sets,
-                                        .scale = 0.4,
-                                        .wq = g.w,
-                                        .bq = g.small,
-                                        .bk = g.small,
-                                        .tq = g.t,
-                                        .tk = g.t,
-                                        .x0 = g.small,
-                                        .y0 = g.small,
-                                        .uq = g.small,
-                                        .uk = g.small,
-                                        .aq = g.small,
-                                        .ak = g.small};
-    return g;
-}
-
-static void general_free(general *g) {
-    free(g->w);
-    free(g->t);
-    free(g->small);
-}
-
-static double tolerance(const test_case *c, const general *g, const test_inputs *in) {
-    size_t d = c->d;
-    double root = sqrt(c->map == CLFAVOR_MAP_EXPONENTIAL ? g->desc.scale : 1 / sqrt((double)d));
-    double x = root * largest(in->q, in->q_count, d), y = root * largest(in->k, in->k_count, d);
-    double w = sqrt((double)d) + 5; /* a chi(d) norm exceeds it once in 10^5 rows; the maximum is what matters */
-    double small = 0.1 * 5 * sqrt((double)d), t = norm(g->t, d * d) * 1.5;
-    double q = x * w + x * x, k = y * w + y * y;
-    if (c->map == CLFAVOR_MAP_EXPONENTIAL) {
-        q = x * w + small + pow(t * (x + small), 2) + small * (x + small) + small;
-        k = y * w + small + pow(t * (y + small), 2) + small * (y + small) + small;
-    }
-    return 0x1p-24 * (16 + (sqrt((double)d) + 2) * (q + k + x * y));
-}
-
-static void expect_close(const test_case *c, int which, const test_outputs *outputs, const test_reference *reference,
-                         double t) {
-    size_t skipped;
-    double error = test_case_error(c, outputs, reference, &skipped);
-    ck_assert_msg(error <= 2 * t, "%s: error %.3g exceeds %.3g", test_case_name(c, classes[which]), error, 2 * t);
-    for (size_t i = 0; i < outputs->rows; ++i) {
-        double difference = fabs((double)outputs->lse[i] - reference->lse[i]);
-        ck_assert_msg(difference <= t + 0x1p-24 * fabs(reference->lse[i]), "%s: lse[%zu] is %.9g, not %.9g",
-                      test_case_name(c, classes[which]), i, (double)outputs->lse[i], reference->lse[i]);
-        ck_assert_msg(outputs->sign[i] == 1.0F, "%s: sign[%zu]", test_case_name(c, classes[which]), i);
-    }
-}
-
-/* Some keys of each state head, a repeated one, one that is not there and some UINT32_MAX. */
-static uint32_t *choose(const test_case *c, uint32_t count) {
-    uint64_t states = c->sets > c->heads_kv ? c->sets : c->heads_kv, rows = c->batch * states;
-    uint32_t *keys = test_alloc((size_t)rows * count, sizeof *keys);
-    for (size_t i = 0; i < rows * count; ++i)
-        keys[i] = (uint32_t)(test_uniform(34, i) * (double)c->n_k);
-    for (size_t row = 0; row < rows && count > 6; ++row) {
-        uint32_t *own = keys + row * count;
-        own[0] = (uint32_t)c->n_k - 1;
-        own[1] = 0;
-        own[2] = NONE;
-        own[4] = own[3];
-        own[count - 1] = (uint32_t)c->n_k;
-    }
-    return keys;
 }
 
 /* Positive corrections of the mean values, with and without exact keys: O changes, lse does not. */
@@ -160,7 +41,7 @@ static void expect_corrections(const test_case *user, const test_inputs *in, con
             for (int blocks = 0; blocks < 2; ++blocks) {
                 c.workspace_limit = blocks ? 160 << 10 : 0;
                 test_outputs outputs = test_run(&device, contexts[i], &c, in);
-                expect_close(&c, i, &outputs, &reference, t);
+                test_expect_close(&c, classes[i], &outputs, &reference, t);
                 test_outputs_free(&outputs);
             }
         test_reference_free(&reference);
@@ -188,18 +69,18 @@ static const test_case cases[] = {
 
 START_TEST(against_the_reference) {
     test_case c = test_case_resolve(cases[_i]);
-    general g = general_create(c.m, c.d, c.sets);
+    test_general g = test_general_create(c.m, c.d, c.sets);
     c.exponential = c.map == CLFAVOR_MAP_EXPONENTIAL ? &g.desc : NULL;
     c.seed = 61;
-    uint32_t *keys = choose(&c, c.exact_count);
+    uint32_t *keys = test_choose_keys(&c, c.exact_count);
     c.exact_keys = keys;
-    test_inputs in = inputs_of(&c);
+    test_inputs in = test_positive_inputs(&c);
     test_reference reference = test_run_reference(&c, &in);
     test_case without = c;
     without.exact_count = 0;
     without.exact_keys = NULL;
     test_reference plain = test_run_reference(&without, &in);
-    double t = tolerance(&c, &g, &in), changed = 0;
+    double t = test_exact_keys_tolerance(&c, &g, &in), changed = 0;
     ck_assert_double_lt(t, 1e-3);
     for (uint64_t i = 0; i < c.batch * c.heads * c.n; ++i)
         changed = fmax(changed, fabs(plain.lse[i] - reference.lse[i]));
@@ -209,7 +90,7 @@ START_TEST(against_the_reference) {
             test_case own = c;
             own.workspace_limit = blocks ? 160 << 10 : 0; /* value columns in blocks, or slots one by one */
             test_outputs outputs = test_run(&device, contexts[i], &own, &in);
-            expect_close(&own, i, &outputs, &reference, t);
+            test_expect_close(&own, classes[i], &outputs, &reference, t);
             test_outputs_free(&outputs);
         }
     }
@@ -217,7 +98,7 @@ START_TEST(against_the_reference) {
     test_reference_free(&plain);
     test_reference_free(&reference);
     test_inputs_free(&in);
-    general_free(&g);
+    test_general_free(&g);
     free(keys);
 }
 END_TEST
@@ -228,21 +109,21 @@ START_TEST(all_keys_are_exact_attention) {
         (test_case){.m = 20, .d = 13, .dv = 7, .heads = 2, .n = 33, .n_k = 130, .exact_count = 150, .seed = 62});
     uint32_t *keys = test_alloc(2 * c.exact_count, sizeof *keys);
     for (uint32_t i = 0; i < 2 * c.exact_count; ++i)
-        keys[i] = i % c.exact_count < c.n_k ? (i * 7) % c.exact_count * 47 % (uint32_t)c.n_k : NONE;
+        keys[i] = i % c.exact_count < c.n_k ? (i * 7) % c.exact_count * 47 % (uint32_t)c.n_k : TEST_NO_KEY;
     for (uint32_t head = 0; head < 2; ++head)
         for (uint32_t i = 0; i < c.n_k; ++i)
             keys[head * c.exact_count + i] = (i * 47 + head) % (uint32_t)c.n_k; /* 47 and 130 share no factor */
     c.exact_keys = keys;
-    test_inputs in = inputs_of(&c);
+    test_inputs in = test_positive_inputs(&c);
     test_case exact = {.exact = true, .d = c.d, .dv = c.dv, .heads = 2, .n = c.n, .n_k = c.n_k, .seed = c.seed};
     test_reference reference = test_run_reference(&exact, &in);
-    general none = general_create(1, c.d, 1);
+    test_general none = test_general_create(1, c.d, 1);
     for (int i = 0; i < 2; ++i) {
         test_outputs outputs = test_run(&device, contexts[i], &c, &in);
-        expect_close(&c, i, &outputs, &reference, tolerance(&c, &none, &in));
+        test_expect_close(&c, classes[i], &outputs, &reference, test_exact_keys_tolerance(&c, &none, &in));
         test_outputs_free(&outputs);
     }
-    general_free(&none);
+    test_general_free(&none);
     test_reference_free(&reference);
     test_inputs_free(&in);
     free(keys);
@@ -253,9 +134,9 @@ END_TEST
 START_TEST(infinite_value_of_an_exact_key) {
     test_case c = test_case_resolve(
         (test_case){.m = 20, .d = 13, .dv = 7, .heads = 2, .n = 33, .n_k = 130, .exact_count = 3, .seed = 63});
-    uint32_t keys[6] = {5, 5, NONE, 5, 129, 5};
+    uint32_t keys[6] = {5, 5, TEST_NO_KEY, 5, 129, 5};
     c.exact_keys = keys;
-    test_inputs in = inputs_of(&c);
+    test_inputs in = test_positive_inputs(&c);
     for (uint64_t head = 0; head < 2; ++head)
         for (uint32_t l = 0; l < c.dv; ++l)
             in.v[(head * c.n_k + 5) * c.dv + l] = INFINITY;
@@ -286,21 +167,21 @@ START_TEST(large_query_scalars) {
     for (uint32_t i = 0; i < KEYS; ++i)
         keys[i] = i;
     c.exact_keys = keys;
-    general g = general_create(c.m, c.d, 1);
+    test_general g = test_general_create(c.m, c.d, 1);
     double far[13];
     for (size_t l = 0; l < 13; ++l)
         far[l] = 30; /* |T (x - x0)|^2 / 2 is about 6,000 */
     g.desc.x0 = far;
     c.exponential = &g.desc;
-    test_inputs in = inputs_of(&c);
+    test_inputs in = test_positive_inputs(&c);
     test_case exact = c;
     exact.exact = true;
     exact.scale = g.desc.scale;
     exact.exact_count = 0;
     exact.exact_keys = NULL;
     test_reference reference = test_run_reference(&exact, &in);
-    double root = sqrt(g.desc.scale), x = root * largest(in.q, in.q_count, c.d),
-           y = root * largest(in.k, in.k_count, c.d);
+    double root = sqrt(g.desc.scale), x = root * test_largest_norm(in.q, in.q_count, c.d),
+           y = root * test_largest_norm(in.k, in.k_count, c.d);
     double t = 0x1p-24 * (16 + (sqrt((double)c.d) + 2) * x * y);
     for (int i = 0; i < 2; ++i) {
         test_outputs outputs = test_run(&device, contexts[i], &c, &in);
@@ -315,7 +196,7 @@ START_TEST(large_query_scalars) {
     }
     test_reference_free(&reference);
     test_inputs_free(&in);
-    general_free(&g);
+    test_general_free(&g);
 }
 END_TEST
 
@@ -347,7 +228,7 @@ START_TEST(refusals) {
     }
     uint32_t keys[3] = {1, 2, 3};
     test_case c = {.m = 20, .d = 13, .dv = 7, .n = 33, .n_k = 130, .exact_count = 3, .exact_keys = keys};
-    test_inputs in = inputs_of(&c);
+    test_inputs in = test_positive_inputs(&c);
     test_call call = test_call_create(&device, contexts[_i], &c, &in);
     clfavor_attention_args args = call.args;
     test_log_clear(&device);
