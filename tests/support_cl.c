@@ -66,13 +66,29 @@ static void log_line(void *user, clfavor_log_level level, const char *message) {
     mtx_unlock(&device->lock);
 }
 
+/* The row that makes AUTO the back end that the person asked for; NULL where none was. */
+static const clfavor_tuning *backend_row(test_device *device) {
+    static const char *const names[] = {"fused", "staged", "clblast"};
+    const char *wanted = getenv("CLFAVOR_TEST_BACKEND");
+    device->row = (clfavor_tuning){.struct_size = sizeof device->row, .device = device->name};
+    for (int i = 0; wanted && i < 3; ++i)
+        if (!strcmp(wanted, names[i]))
+            device->row.backend = (clfavor_backend)(CLFAVOR_BACKEND_FUSED + i);
+    clGetDeviceInfo(device->device, CL_DEVICE_NAME, sizeof device->name, device->name, NULL);
+    ck_assert_msg(!wanted || device->row.backend, "CLFAVOR_TEST_BACKEND=%s is no back end", wanted);
+    return wanted ? &device->row : NULL;
+}
+
 clfavor_context_desc test_context_desc(test_device *device, clfavor_device_class device_class) {
+    const clfavor_tuning *row = backend_row(device);
     return (clfavor_context_desc){.struct_size = sizeof(clfavor_context_desc),
                                   .context = device->context,
                                   .device = device->device,
                                   .device_class = device_class,
                                   .log = log_line,
-                                  .log_user = device};
+                                  .log_user = device,
+                                  .tuning = row,
+                                  .tuning_count = row != NULL};
 }
 
 clfavor_context *test_context(test_device *device, clfavor_device_class device_class) {
