@@ -284,7 +284,8 @@ static void place_pairs(const product *p, uint64_t slot, uint64_t at[OPERANDS]) 
 
 static clfavor_status pairs(const gpu_work *work, bool *made) {
     const clfavor_gpu_wave *wave = &work->wave;
-    if (gpu_references(work->plan) != 1) /* not signed */
+    clfavor_family family = work->plan->family;
+    if (family != CLFAVOR_FAMILY_TRIG && family != CLFAVOR_FAMILY_TRIG_PHASE) /* signed */
         return CLFAVOR_SUCCESS;
     product p = in_workspace(work, gpu_slots(work));
     p.place = place_pairs;
