@@ -317,6 +317,28 @@ START_TEST(failures_are_reported) {
 }
 END_TEST
 
+/* The kernel that CLBlast keeps for large products: made to take all of them. Comes last, since this stays. */
+START_TEST(the_other_kernel) {
+    const char *names[] = {"XGEMM_MIN_INDIRECT_SIZE"};
+    const size_t values[] = {1};
+    ck_assert_int_eq(CLBlastOverrideParameters(device.device, "GemmRoutine", CLBlastPrecisionSingle, 1, names, values),
+                     CLBlastSuccess);
+    for (int map = 0; map < 3; map += 2)
+        for (uint32_t causal = 0; causal < 2; ++causal) {
+            test_case c = small_case(causal);
+            c.map = maps[map];
+            c.n = c.n_k = 75;
+            test_inputs inputs = test_inputs_create(&c);
+            test_reference reference = test_run_reference(&c, &inputs);
+            test_outputs outputs = test_run(&device, context, &c, &inputs);
+            check(&c, &reference, &outputs, "large");
+            test_outputs_free(&outputs);
+            test_reference_free(&reference);
+            test_inputs_free(&inputs);
+        }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("attention by CLBlast");
     TCase *tcase = tcase_create("all");
@@ -329,6 +351,7 @@ int main(void) {
     tcase_add_test(tcase, nan_in_a_later_value);
     tcase_add_loop_test(tcase, out_of_order_queue, 0, 2);
     tcase_add_test(tcase, failures_are_reported);
+    tcase_add_test(tcase, the_other_kernel);
     suite_add_tcase(suite, tcase);
     return test_main(suite);
 }
