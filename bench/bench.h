@@ -29,6 +29,7 @@ typedef struct bench_work {
     bench_shape shape;
     bool causal;
     uint32_t exact_keys; /* of the rows m, bidirectional attention only */
+    clfavor_backend backend;
 } bench_work;
 
 /* Of repeated measurements. Of times the smallest is best, of rates the largest; NaN where nothing was measured. */
@@ -62,6 +63,7 @@ typedef struct bench_figures {
     double cpu_over_wall;                     /* of the process, while timed runs went on */
     uint64_t workspace;                       /* bytes */
     uint32_t chunk, pieces, programs;         /* programs: built by the first plan */
+    clfavor_backend backend;                  /* what was used; AUTO where there is no choice */
     double build_seconds;
 } bench_figures;
 
@@ -119,6 +121,7 @@ bool bench_write_html(const bench_result *result, FILE *to);
 
 const char *bench_operation_name(clfavor_operation operation);
 const char *bench_map_name(clfavor_map map);
+const char *bench_backend_name(clfavor_backend backend);
 /* "8,4096,64,256 causal". Returns text. */
 const char *bench_work_name(const bench_work *work, char text[BENCH_TEXT]);
 

@@ -120,6 +120,7 @@ static bool make_plan(bench_job *job, clfavor_plan **plan, double *seconds) {
                               .exact_keys = w->exact_keys,
                               .dim = w->shape.dim,
                               .causal = w->causal,
+                              .backend = w->backend,
                               .max_heads = w->shape.heads,
                               .max_n = w->shape.n};
     double start = bench_now();
@@ -270,6 +271,7 @@ void bench_job_figures(bench_job *job, bench_figures *out) {
                            .workspace = job->info.workspace_size,
                            .chunk = job->info.chunk,
                            .pieces = job->info.pieces,
+                           .backend = job->info.backend,
                            .programs = job->info.programs_built,
                            .build_seconds = job->info.build_seconds};
 }

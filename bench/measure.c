@@ -28,7 +28,7 @@ static void compare_with_plain(bench_result *r) {
             const bench_work *plain = &r->figures[p].work;
             if (p == i || plain->map != CLFAVOR_MAP_POSITIVE || plain->exact_keys ||
                 plain->operation != CLFAVOR_OP_ATTENTION || plain->causal != f->work.causal ||
-                memcmp(&plain->shape, &f->work.shape, sizeof plain->shape) != 0)
+                plain->backend != f->work.backend || memcmp(&plain->shape, &f->work.shape, sizeof plain->shape) != 0)
                 continue;
             f->over_plain.best = f->seconds.best / r->figures[p].seconds.best;
             f->over_plain.median = f->seconds.median / r->figures[p].seconds.median;
@@ -119,16 +119,22 @@ const char *bench_map_name(clfavor_map map) {
     return names[map];
 }
 
+const char *bench_backend_name(clfavor_backend backend) {
+    static const char *const names[] = {"auto", "fused", "staged", "clblast"};
+    return names[backend];
+}
+
 const char *bench_work_name(const bench_work *work, char text[BENCH_TEXT]) {
     const bench_shape *s = &work->shape;
     bool attention = work->operation == CLFAVOR_OP_ATTENTION || work->operation == CLFAVOR_OP_EXACT;
     char keys[32] = "";
     if (work->exact_keys)
         snprintf(keys, sizeof keys, ", %u exact keys", work->exact_keys);
-    snprintf(text, BENCH_TEXT, "%llu,%llu,%u,%u %s%s%s%s%s", (unsigned long long)s->heads, (unsigned long long)s->n,
+    snprintf(text, BENCH_TEXT, "%llu,%llu,%u,%u %s%s%s%s%s%s%s", (unsigned long long)s->heads, (unsigned long long)s->n,
              s->dim, s->features, work->operation == CLFAVOR_OP_ATTENTION ? "" : bench_operation_name(work->operation),
              work->operation == CLFAVOR_OP_EXACT ? " " : "",
              attention ? (work->causal ? "causal" : "bidirectional") : "",
-             attention && work->map == CLFAVOR_MAP_EXPONENTIAL ? ", fitted" : "", keys);
+             attention && work->map == CLFAVOR_MAP_EXPONENTIAL ? ", fitted" : "", keys, work->backend ? ", " : "",
+             work->backend ? bench_backend_name(work->backend) : "");
     return text;
 }

@@ -67,7 +67,8 @@ static void write_verdict(const bench_result *r, FILE *to) {
 static bool same_plot(const bench_figures *a, const bench_figures *b) {
     return a->work.operation == b->work.operation && a->work.map == b->work.map &&
            a->work.exact_keys == b->work.exact_keys && a->work.causal == b->work.causal &&
-           a->work.shape.heads == b->work.shape.heads && a->work.shape.dim == b->work.shape.dim;
+           a->work.backend == b->work.backend && a->work.shape.heads == b->work.shape.heads &&
+           a->work.shape.dim == b->work.shape.dim;
 }
 
 static bool same_line(const bench_figures *a, const bench_figures *b) {
@@ -115,12 +116,13 @@ static bool write_plot(const bench_result *r, size_t first, FILE *to) {
     verify_series *series = calloc(2 * r->count, sizeof *series);
     char(*labels)[LABEL] = calloc(2 * r->count, sizeof *labels), title[BENCH_TEXT];
     bool exact = f->work.operation == CLFAVOR_OP_EXACT;
-    snprintf(title, sizeof title, "%s, %s%s, %llu head%s, d = %u", bench_operation_name(f->work.operation),
+    snprintf(title, sizeof title, "%s, %s%s, %llu head%s, d = %u%s%s", bench_operation_name(f->work.operation),
              exact ? "" : bench_map_name(f->work.map),
              f->work.operation > CLFAVOR_OP_EXACT ? ""
              : f->work.causal                     ? " causal"
                                                   : " bidirectional",
-             (unsigned long long)f->work.shape.heads, f->work.shape.heads == 1 ? "" : "s", f->work.shape.dim);
+             (unsigned long long)f->work.shape.heads, f->work.shape.heads == 1 ? "" : "s", f->work.shape.dim,
+             f->work.backend ? ", " : "", f->work.backend ? bench_backend_name(f->work.backend) : "");
     verify_plot plot = {.suite = "bench",
                         .title = title,
                         .x_label = (char[]){"n, tokens"},
@@ -197,7 +199,8 @@ static void write_peers(const bench_result *r, FILE *to) {
           to);
     for (size_t i = 0; i < r->comparison_count; ++i) {
         const bench_comparison *c = &r->comparisons[i];
-        const bench_work work = {CLFAVOR_OP_ATTENTION, CLFAVOR_MAP_POSITIVE, c->shape, c->causal, 0};
+        const bench_work work = {CLFAVOR_OP_ATTENTION, CLFAVOR_MAP_POSITIVE, c->shape, c->causal, 0,
+                                 CLFAVOR_BACKEND_AUTO};
         char name[BENCH_TEXT];
         fprintf(to, "<tr><td>%s</td><td>", bench_work_name(&work, name));
         verify_write_text(to, c->name);

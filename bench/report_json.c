@@ -85,6 +85,7 @@ static json_t *figures(const bench_figures *f) {
            set(o, "bound_by", json_string(f->bytes_bound ? "memory" : "arithmetic")) &&
            set(o, "workspace_bytes", integer(f->workspace)) && set(o, "chunk", integer(f->chunk)) &&
            set(o, "pieces", integer(f->pieces)) &&
+           set(o, "backend", f->backend ? json_string(bench_backend_name(f->backend)) : json_null()) &&
            set(o, "plan_seconds",
                json_pack("{s:o, s:o}", "cold", number(f->plan_cold), "second", number(f->plan_second))) &&
            set(o, "programs_built", integer(f->programs)) && set(o, "build_seconds", number(f->build_seconds)) &&

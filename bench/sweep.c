@@ -32,7 +32,8 @@ static size_t list(const bench_work *first, bench_figures *out) {
                                          first->map,
                                          {all_heads[h], all_n[n], all_dims[d], elu ? all_dims[d] : all_features[m]},
                                          causal != 0,
-                                         0};
+                                         0,
+                                         first->backend};
     return count;
 }
 

@@ -25,6 +25,7 @@ enum {
     KEY_REPORT,
     KEY_DEVICE,
     KEY_CLASS,
+    KEY_BACKEND,
     KEY_KERNEL_DIR,
     KEY_HELP
 };
@@ -55,6 +56,9 @@ static const struct argp_option table[] = {
            "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "
            "else the first usable device)"),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to measure: cpu, gpu or auto (default: by the device)"),
+    OPTION("backend", KEY_BACKEND, "NAME",
+           "How the gpu class does attention: fused, staged, clblast or auto (default: as the tuning row says); may be "
+           "given again, and all then take turns"),
     OPTION("kernel-dir", KEY_KERNEL_DIR, "DIR", "Read the kernels from this folder, for work on them"),
     OPTION("help", KEY_HELP, 0, "Show this help"),
     {0}};
@@ -99,6 +103,17 @@ static int parse_operation(bench_arguments *a, const char *text) {
     return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
+static int parse_backend(bench_arguments *a, const char *text) {
+    clfavor_backend backend;
+    int status = options_backend(text, &backend);
+    bool known = false;
+    for (size_t i = 0; i < a->backend_count; ++i)
+        known |= a->backends[i] == backend;
+    if (!status && !known)
+        a->backends[a->backend_count++] = backend;
+    return status;
+}
+
 static int take(void *arguments, int key, char *text, struct argp_state *state) {
     bench_arguments *a = arguments;
     if (text && !*text)
@@ -134,6 +149,8 @@ static int take(void *arguments, int key, char *text, struct argp_state *state) 
         return options_u32("repeats", text, 1000000, &a->repeats);
     case KEY_CLASS:
         return options_class(text, &a->device_class);
+    case KEY_BACKEND:
+        return parse_backend(a, text);
     case KEY_HELP:
         return options_help(state);
     default: /* ARGP_KEY_ARG */
@@ -155,14 +172,18 @@ static int check(const bench_arguments *a) {
         return cli_error(CLI_USAGE, "bench: --fitted goes with the attention of positive features and --shape only");
     if (exact && a->map_given)
         return cli_error(CLI_USAGE, "bench: exact attention has no features; leave --map out");
+    if (a->backend_count && !attention)
+        return cli_error(CLI_USAGE, "bench: only attention with features has back ends; leave --backend out");
+    if (a->backend_count > 1 && a->sweep)
+        return cli_error(CLI_USAGE, "bench: --sweep measures one back end; give --backend once");
     if (!attention && !exact && (a->causal || a->bidirectional))
         return cli_error(CLI_USAGE, "bench: features are neither causal nor bidirectional; leave these out");
     return CLI_OK;
 }
 
-/* One shape, causal or not: the map, and beside it what --fitted adds. */
-static void list_kind(bench_arguments *a, const bench_shape *shape, bool causal) {
-    bench_work work = {a->operation, a->map, *shape, causal, 0};
+/* One shape, causal or not, one back end: the map, and beside it what --fitted adds. */
+static void list_kind(bench_arguments *a, const bench_shape *shape, bool causal, clfavor_backend backend) {
+    bench_work work = {a->operation, a->map, *shape, causal, 0, backend};
     a->work[a->work_count++] = work;
     if (!a->fitted)
         return;
@@ -182,13 +203,15 @@ static int list(bench_arguments *a) {
     size_t count = a->shape_count ? a->shape_count : 1;
     bool attention = a->operation == CLFAVOR_OP_ATTENTION || a->operation == CLFAVOR_OP_EXACT;
     bool both = attention && a->causal == a->bidirectional;
-    a->work = calloc(8 * count, sizeof *a->work);
+    size_t backends = a->backend_count ? a->backend_count : 1; /* the first is AUTO where none was given */
+    a->work = calloc(8 * count * backends, sizeof *a->work);
     if (!a->work)
         return cli_error(CLI_FAILED, "host memory is exhausted");
     for (size_t i = 0; i < count; ++i)
         for (int causal = 0; causal < 2; ++causal)
-            if (both || causal == a->causal)
-                list_kind(a, &shapes[i], causal != 0);
+            for (size_t b = 0; b < backends; ++b)
+                if (both || causal == a->causal)
+                    list_kind(a, &shapes[i], causal != 0, a->backends[b]);
     return CLI_OK;
 }
 

@@ -15,6 +15,8 @@ typedef struct bench_arguments {
     uint32_t repeats; /* 0: not given */
     const char *json, *report, *device, *kernel_dir;
     clfavor_device_class device_class;
+    clfavor_backend backends[4]; /* those given, once each */
+    size_t backend_count;
     bool map_given, causal, bidirectional, sweep, peers, fitted;
 } bench_arguments;
 

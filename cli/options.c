@@ -85,6 +85,13 @@ int options_class(const char *text, clfavor_device_class *device_class) {
     return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
+int options_backend(const char *text, clfavor_backend *backend) {
+    static const char *const backends[] = {"auto", "fused", "staged", "clblast"};
+    int found = options_name("backend", text, "fused, staged, clblast or auto", backends, 4);
+    *backend = (clfavor_backend)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
+}
+
 static int parse_choice(options *o, int key, const char *text) {
     static const char *const names[] = {"orthogonal", "orthogonal-pairs", "simplex", "iid", "orthogonal-fixed-norm"};
     static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_ORTHOGONAL, CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS,

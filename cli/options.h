@@ -64,6 +64,7 @@ int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t 
 int options_u32(const char *name, const char *text, uint32_t high, uint32_t *value);
 int options_map(const char *text, clfavor_map *map);
 int options_class(const char *text, clfavor_device_class *device_class);
+int options_backend(const char *text, clfavor_backend *backend);
 /* The index of text in names, or -1 after saying what was expected. */
 int options_name(const char *name, const char *text, const char *expected, const char *const *names, int count);
 

@@ -22,9 +22,11 @@ add_custom_command(
 add_executable(clfavor_mutants ${mutated_sources} ${kernel_sources_c} ${cli_sources} verify/mutants/select.c)
 set_target_properties(clfavor_mutants PROPERTIES OUTPUT_NAME clfavor-mutants C_EXTENSIONS ON
                       RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
-target_compile_definitions(clfavor_mutants PRIVATE CLFAVOR_MUTANTS CLFAVOR_BUILDING CL_TARGET_OPENCL_VERSION=120)
+target_compile_definitions(clfavor_mutants PRIVATE CLFAVOR_MUTANTS CLFAVOR_BUILDING CL_TARGET_OPENCL_VERSION=120
+                           CLFAVOR_CLBLAST=${clfavor_has_clblast})
 # No warnings here: both versions of a line are compiled, and one of them is wrong on purpose.
 target_compile_options(clfavor_mutants PRIVATE -ffp-contract=off -w)
 target_include_directories(clfavor_mutants PRIVATE "${mutants_dir}" verify/mutants include)
 target_link_libraries(clfavor_mutants PRIVATE clfavor_bench clfavor_verify OpenCL::OpenCL Threads::Threads PkgConfig::JANSSON
-                                              PkgConfig::XXHASH PkgConfig::LIBZIP m)
+                                              PkgConfig::XXHASH PkgConfig::LIBZIP m
+                                              $<$<BOOL:${clfavor_has_clblast}>:clblast>)

@@ -27,9 +27,12 @@ typedef struct clfavor_gpu_wave {
      *   keys          [state][T][F]             exponents or values
      *   queries       [slot][T][F + exact keys] exponents or values, then weights; key weights before there are queries
      *   row_references, denominators  [slot][T]
-     *   pairs, pair_references  [slot][T][chunk]    causal only */
+     *   pairs, pair_references  [slot][T][chunk]    causal only
+     * CLBlast only:
+     *   values        [state][T][C]             V and a column of ones; 0 for tokens without features
+     *   products      [slot][T][C]              what rows take from the state */
     ulong key_scalars, query_scalars, exact, references, starts, sums, lows, chunk_references;
-    ulong keys, queries, row_references, denominators, pairs, pair_references;
+    ulong keys, queries, row_references, denominators, pairs, pair_references, values, products;
     uint tokens;   /* of this wave */
     uint capacity; /* tokens that a wave has room for */
     uint chunk;

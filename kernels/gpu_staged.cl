@@ -4,7 +4,8 @@
  * A key feature is value * 2^(exponent); a state is kept relative to 2^c. c is the largest exponent so far, rounded up
  * to an integer: then a change of c scales the state by a power of two, which is exact however often it happens. Inside
  * a chunk a pair (i, j) has its own reference, the largest exponent of its products, so nothing depends on later keys.
- */
+ *
+ * `given` tells a kernel that the matrix products it would make are there already (src/gpu_clblast.c). */
 #include "gpu_common.clh"
 
 #define BLOCK 64 /* terms that are added plainly; sums of blocks are compensated */
@@ -16,9 +17,11 @@
 #define CHUNK_CAPACITY (wave.capacity / wave.chunk)
 #define WAVE_CHUNKS    ((wave.tokens + wave.chunk - 1) / wave.chunk)
 
-/* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. [row + rows * token, state or slot] */
+/* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. Given: projections, at the places of the
+ * results. [row + rows * token, state or slot] */
 __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *x,
-                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key) {
+                        clfavor_view view, __global const float *weights, clfavor_weights_layout layout, int key,
+                        int given) {
     const uint index = get_global_id(0), r = index % sizes.rows, t = index / sizes.rows, slot = get_global_id(1);
     if (t >= wave.tokens)
         return;
@@ -26,13 +29,14 @@ __kernel void exponents(__global float *workspace, clfavor_gpu_wave wave, clfavo
     const ulong place = (ulong)slot * wave.capacity + t;
     x += key ? state_place(view, sizes, state) : slot_place(view, sizes, wave, slot);
     x += (wave.token + t) * view.token;
+    __global float *out = workspace + (key ? wave.keys + place * FEATURES : wave.queries + place * QUERY_FEATURES) + r;
 #if FAMILY == FAMILY_ELU
     const float y = x[r];
 #else
     weights += set_place(layout, sizes, state);
-    const float y = project(weights + (key ? layout.wk : layout.wq), x, r) + weights[(key ? layout.bk : layout.bq) + r];
+    const float projected = given ? *out : project(weights + (key ? layout.wk : layout.wq), x, r);
+    const float y = projected + weights[(key ? layout.bk : layout.bq) + r];
 #endif
-    __global float *out = workspace + (key ? wave.keys + place * FEATURES : wave.queries + place * QUERY_FEATURES) + r;
 #if LOG_MAP
     *out = key ? map_exponent(y) + workspace[wave.key_scalars + place] : map_exponent(y);
 #else
@@ -84,17 +88,38 @@ __kernel void references(__global float *workspace, clfavor_gpu_wave wave, clfav
     reference[(ulong)CHUNK_CAPACITY * REFERENCES] = c;
 }
 
-/* Key features relative to c at the end of their chunk. [feature + F * token, state] */
+/* Key features relative to c at the end of their chunk; 0 past the last token. [feature + F * token, state] */
 __kernel void key_weights(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
     const uint index = get_global_id(0), f = index % FEATURES, t = index / FEATURES, state = get_global_id(1);
-    if (t >= wave.tokens)
+    if (t >= wave.capacity)
         return;
     const ulong place = (ulong)state * wave.capacity + t;
+    if (t >= wave.tokens) {
+        workspace[wave.queries + place * FEATURES + f] = 0.0f;
+        return;
+    }
     const float c = workspace[wave.references + (LOG_MAP ? f : 0) +
                               ((ulong)state * (CHUNK_CAPACITY + 1) + t / wave.chunk + 1) * REFERENCES];
     const float key = workspace[wave.keys + place * FEATURES + f];
     workspace[wave.queries + place * FEATURES + f] =
         LOG_MAP ? power(key, c) : key * power(workspace[wave.key_scalars + place], c);
+}
+
+/* V and a column of ones, for what chunks add to the state as a product: 0 past the last token and for keys that are
+ * left out, whose features are 0, but 0 times an infinity would be NaN. [column + C * token, state] */
+__kernel void values(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
+                     clfavor_view view) {
+    const uint index = get_global_id(0), column = index % ALL_COLUMNS, t = index / ALL_COLUMNS,
+               state = get_global_id(1);
+    if (t >= wave.capacity)
+        return;
+    const ulong place = (ulong)state * wave.capacity + t;
+    float value = 0.0f;
+    if (t < wave.tokens && !(EXACT && workspace[wave.key_scalars + place] == NEG_INF)) {
+        v += state_place(view, sizes, wave.state + state) + (wave.token + t) * view.token + wave.column;
+        value = column < wave.columns ? v[column] : 1.0f;
+    }
+    workspace[wave.values + place * ALL_COLUMNS + column] = value;
 }
 
 /* What each chunk adds to the state. [column + C * feature, chunk, state] */
@@ -161,8 +186,9 @@ __kernel void scan(__global float *workspace, clfavor_gpu_wave wave, clfavor_siz
         *start = total(now);
 }
 
-/* sum_r phi_r(q_i) phi_r(k_j) = pair * 2^(pair's reference), j <= i in a chunk. [j + chunk * row, slot] */
-__kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes) {
+/* sum_r phi_r(q_i) phi_r(k_j) = pair * 2^(pair's reference), j <= i in a chunk. Given: the sums of a map that is no
+ * LOG_MAP. [j + chunk * row, slot] */
+__kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, int given) {
     const uint index = get_global_id(0), j = index % wave.chunk, i = index / wave.chunk, slot = get_global_id(1);
     if (i >= wave.tokens || j > i % wave.chunk)
         return;
@@ -178,6 +204,10 @@ __kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_si
 #else
     const float reference = workspace[wave.key_scalars + place];
 #endif
+    const ulong pair = ((ulong)slot * wave.capacity + i) * wave.chunk + j;
+    workspace[wave.pair_references + pair] = reference;
+    if (given)
+        return;
     running_sum sum = {0.0f, 0.0f};
     for (uint block = 0; block < FEATURES; block += BLOCK) {
         float part = 0.0f;
@@ -185,9 +215,7 @@ __kernel void pairs(__global float *workspace, clfavor_gpu_wave wave, clfavor_si
             part = LOG_MAP ? part + power(query[f] + key[f], reference) : MAD(query[f], key[f], part);
         sum = add(sum, part);
     }
-    const ulong pair = ((ulong)slot * wave.capacity + i) * wave.chunk + j;
     workspace[wave.pairs + pair] = total(sum);
-    workspace[wave.pair_references + pair] = reference;
 }
 
 /* c of what a row takes from the state. */
@@ -241,9 +269,9 @@ __kernel void query_weights(__global float *workspace, clfavor_gpu_wave wave, cl
     *query = LOG_MAP ? power(*query + c, reference) : *query * power(c, reference);
 }
 
-/* Row i's sum over the state and its chunk, or the exact keys, of a column of values or, for the last column, of no
- * values. `v` is at the head's first token. */
-static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes,
+/* Row i's sum over the state (given: what it takes from there) and its chunk, or the exact keys, of a column of values
+ * or, for the last column, of no values. `v` is at the head's first token. */
+static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, int given,
                             __global const float *v, ulong v_token, uint slot, uint i, uint column,
                             __global const float *corrections, clfavor_view at_corrections) {
     const ulong row = (ulong)slot * wave.capacity + i;
@@ -253,8 +281,8 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
     __global const float *pair = workspace + wave.pairs + row * wave.chunk;
     __global const float *state = workspace + wave.starts + column +
                                   ((ulong)(slot / wave.heads) * CHUNK_CAPACITY + chunk) * FEATURES * ALL_COLUMNS;
-    running_sum sum = {0.0f, 0.0f};
-    for (uint block = 0; block < FEATURES; block += BLOCK) {
+    running_sum sum = {given ? workspace[wave.products + row * ALL_COLUMNS + column] : 0.0f, 0.0f};
+    for (uint block = 0; !given && block < FEATURES; block += BLOCK) {
         float part = 0.0f;
         for (uint f = block; f < min(block + BLOCK, FEATURES); ++f)
             part = MAD(weight[f], state[(ulong)f * ALL_COLUMNS], part);
@@ -290,12 +318,13 @@ static inline float row_sum(__global const float *workspace, clfavor_gpu_wave wa
 
 /* sum_j A_ij relative to the row's reference, and the lse and sign made from it. [row, slot] */
 __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global float *lse,
-                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm) {
+                           clfavor_view lse_view, __global float *sign, clfavor_view sign_view, float log2_norm,
+                           int given) {
     const uint i = get_global_id(0), slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
-    const float sum = row_sum(workspace, wave, sizes, workspace, 0, slot, i, wave.columns, workspace, lse_view);
+    const float sum = row_sum(workspace, wave, sizes, given, workspace, 0, slot, i, wave.columns, workspace, lse_view);
     workspace[wave.denominators + row] = sum;
     if (lse) {
         const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
@@ -310,13 +339,14 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
 /* [column + columns * row, slot] */
 __kernel void outputs(__global float *workspace, clfavor_gpu_wave wave, clfavor_sizes sizes, __global const float *v,
                       clfavor_view v_view, __global float *o, clfavor_view o_view, __global const float *corrections,
-                      clfavor_view at_corrections) {
+                      clfavor_view at_corrections, int given) {
     const uint index = get_global_id(0), column = index % wave.columns, i = index / wave.columns,
                slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
     v += state_place(v_view, sizes, wave.state + slot / wave.heads) + wave.column;
-    const float sum = row_sum(workspace, wave, sizes, v, v_view.token, slot, i, column, corrections, at_corrections);
+    const float sum =
+        row_sum(workspace, wave, sizes, given, v, v_view.token, slot, i, column, corrections, at_corrections);
     const float denominator = workspace[wave.denominators + (ulong)slot * wave.capacity + i];
     o[slot_place(o_view, sizes, wave, slot) + (wave.token + i) * o_view.token + wave.column + column] =
         denominator == 0.0f ? 0.0f : sum / denominator;

@@ -18,10 +18,11 @@ typedef struct clfavor_view {
  * wq, wk: [panel][dim][PANEL], the same place unless the estimator is general; bq, bk: [padded rows]; sq, sk: {quad
  * coefficient, constant} of the scalar term. General estimator only: tq, tk [panel][dim][PANEL] of dim rows, lower
  * triangular (|T x| is all that counts), oq, ok [padded dim] what is added to T x, uq, uk [dim] the linear term.
+ * Where CLBlast may multiply: mq, mk [dim][padded rows], what wq, wk are, as a matrix.
  * Everything is in base 2, and the square root of the scale is folded in. */
 typedef struct clfavor_weights_layout {
     ulong set_stride;
-    ulong wq, wk, bq, bk, sq, sk, tq, tk, oq, ok, uq, uk;
+    ulong wq, wk, bq, bk, sq, sk, tq, tk, oq, ok, uq, uk, mq, mk;
 } clfavor_weights_layout;
 
 /* The sizes of one call. A state belongs to (batch, state head); its K/V head is state_head * heads_kv / state_heads,

@@ -1,6 +1,6 @@
 /* Attention, gpu class: the work in groups of states, blocks of value columns, waves of tokens and blocks of query
  * heads that fit the workspace. Causal: the keys of a wave, then its queries. Otherwise: all keys, then all queries.
- * What a wave does is up to the way: gpu_fused.c or gpu_staged.c. */
+ * What a wave does is up to the way: gpu_fused.c, gpu_staged.c or gpu_clblast.c. */
 #include "gpu.h"
 
 #include <stddef.h>
@@ -13,7 +13,9 @@
 #define WORK_GROUP     64u
 
 static const clfavor_gpu_way *way_of(const clfavor_plan *plan) {
-    return plan->backend == CLFAVOR_BACKEND_FUSED ? &clfavor_gpu_fused : &clfavor_gpu_staged;
+    return plan->backend == CLFAVOR_BACKEND_FUSED     ? &clfavor_gpu_fused
+           : plan->backend == CLFAVOR_BACKEND_CLBLAST ? &clfavor_gpu_clblast
+                                                      : &clfavor_gpu_staged;
 }
 
 /* Places the parts of the workspace one after the other; returns where the last one ends. */
@@ -31,7 +33,8 @@ static uint64_t lay_out(const clfavor_plan *plan, const gpu_shape *shape, uint64
         offsetof(clfavor_gpu_wave, lows),           offsetof(clfavor_gpu_wave, chunk_references),
         offsetof(clfavor_gpu_wave, keys),           offsetof(clfavor_gpu_wave, queries),
         offsetof(clfavor_gpu_wave, row_references), offsetof(clfavor_gpu_wave, denominators),
-        offsetof(clfavor_gpu_wave, pairs),          offsetof(clfavor_gpu_wave, pair_references)};
+        offsetof(clfavor_gpu_wave, pairs),          offsetof(clfavor_gpu_wave, pair_references),
+        offsetof(clfavor_gpu_wave, values),         offsetof(clfavor_gpu_wave, products)};
     uint64_t align = CLFAVOR_ALIGN / sizeof(cl_float), end = start;
     for (size_t i = 0; i < sizeof members / sizeof *members; ++i) {
         const cl_ulong *count = (const cl_ulong *)(const void *)((const char *)&counts + members[i]);
@@ -90,10 +93,13 @@ clfavor_status gpu_token_kernels(clfavor_plan *plan, const char *file, const clf
 /* The way that was asked for, or that the tuning row names; AUTO goes on to one that the device can do. */
 static clfavor_status choose_way(clfavor_plan *plan) {
     clfavor_backend asked = plan->desc.backend;
-    plan->backend = asked ? asked : plan->context->tuning.backend;
-    clfavor_status status = way_of(plan)->choose(plan);
-    if (status == CLFAVOR_UNSUPPORTED && !asked) {
-        plan->backend = CLFAVOR_BACKEND_STAGED;
+    const clfavor_backend order[] = {asked ? asked : plan->context->tuning.backend, CLFAVOR_BACKEND_FUSED,
+                                     CLFAVOR_BACKEND_STAGED};
+    clfavor_status status = CLFAVOR_UNSUPPORTED;
+    for (size_t i = 0; status == CLFAVOR_UNSUPPORTED && i < (asked ? 1 : sizeof order / sizeof *order); ++i) {
+        if (i && order[i] == order[0])
+            continue;
+        plan->backend = order[i];
         status = way_of(plan)->choose(plan);
     }
     return status;

@@ -7,6 +7,11 @@
 
 #include <clfavor/clfavor.h>
 
+/* 1: the library may use CLBlast (src/gpu_clblast.c). */
+#ifndef CLFAVOR_CLBLAST
+#define CLFAVOR_CLBLAST 0
+#endif
+
 #define CLFAVOR_TWO_PI 6.283185307179586476925286766559
 #define CLFAVOR_LOG2E  1.4426950408889634073599246810019
 #define CLFAVOR_LN2    0.69314718055994530941723212145818

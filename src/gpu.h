@@ -1,4 +1,4 @@
-/* The gpu class's attention: what its ways (fused, staged) share. */
+/* The gpu class's attention: what its ways (fused, staged, CLBlast) share. */
 #ifndef CLFAVOR_GPU_H
 #define CLFAVOR_GPU_H
 
@@ -30,8 +30,9 @@ typedef struct clfavor_gpu_way {
     clfavor_status (*queries)(const gpu_work *work); /* outputs of the wave's queries */
 } clfavor_gpu_way;
 
-extern const clfavor_gpu_way clfavor_gpu_fused;  /* gpu_fused.c */
-extern const clfavor_gpu_way clfavor_gpu_staged; /* gpu_staged.c */
+extern const clfavor_gpu_way clfavor_gpu_fused;   /* gpu_fused.c */
+extern const clfavor_gpu_way clfavor_gpu_staged;  /* gpu_staged.c */
+extern const clfavor_gpu_way clfavor_gpu_clblast; /* gpu_clblast.c */
 
 /* plan->kernels that all ways have. */
 enum { GPU_TOKEN_SCALARS, GPU_EXACT_INDICES, GPU_OWN_KERNELS };

@@ -35,8 +35,6 @@ static clfavor_status resolve(clfavor_plan *plan) {
     if (desc->backend && (exact || features || context->device_class == CLFAVOR_CLASS_CPU))
         return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED,
                               "a backend can be asked for only for attention with random features on the gpu class");
-    if (desc->backend == CLFAVOR_BACKEND_CLBLAST)
-        return CLFAVOR_REFUSE(context, CLFAVOR_UNSUPPORTED, "the library was built without CLBlast");
     if (desc->exact_keys > CLFAVOR_MAX_FEATURES)
         return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_SHAPE, "at most %u keys can be treated exactly, not %u",
                               CLFAVOR_MAX_FEATURES, desc->exact_keys);

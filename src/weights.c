@@ -39,6 +39,10 @@ static void lay_out(clfavor_weights *weights) {
         layout->uq = reserve(&used, d);
         layout->uk = reserve(&used, d);
     }
+    if (CLFAVOR_CLBLAST && context->device_class == CLFAVOR_CLASS_GPU && matrix) {
+        layout->mq = reserve(&used, matrix);
+        layout->mk = weights->general ? reserve(&used, matrix) : layout->mq;
+    }
     layout->set_stride = used;
     weights->size = (size_t)used * weights->sets;
 }
@@ -52,10 +56,17 @@ static void pack_panels(float *to, const double *from, uint32_t rows, uint32_t d
     }
 }
 
+/* Panels -> [d][rows], rows padded. */
+static void pack_matrix(float *to, const float *panels, uint32_t rows, uint32_t d, uint32_t panel) {
+    for (uint32_t r = 0; r < rows; r += panel)
+        for (uint32_t l = 0; l < d; ++l)
+            memcpy(to + (size_t)l * rows + r, panels + (size_t)r * d + (size_t)l * panel, panel * sizeof *to);
+}
+
 /* One side (query or key) of one set. */
 typedef struct packed_side {
     const double *w, *b, *t, *x0, *u, *a;
-    cl_ulong at_w, at_b, at_s, at_t, at_o, at_u;
+    cl_ulong at_w, at_b, at_s, at_t, at_o, at_u, at_m;
 } packed_side;
 
 static void pack_side(const clfavor_weights *weights, const clfavor_estimator *estimator, float *set,
@@ -67,6 +78,8 @@ static void pack_side(const clfavor_weights *weights, const clfavor_estimator *e
     double root = sqrt(estimator->scale), base = exponential ? CLFAVOR_LOG2E : 1.0;
     if (side->w)
         pack_panels(set + side->at_w, side->w, rows, d, panel, root * base);
+    if (side->w && side->at_m)
+        pack_matrix(set + side->at_m, set + side->at_w, padded, d, panel);
     for (uint32_t r = 0; r < padded; ++r)
         set[side->at_b + r] = r < rows ? (float)(side->b ? side->b[r] * base : 0.0) : log_map ? -INFINITY : 0.0F;
     if (!weights->general) {
@@ -98,10 +111,20 @@ static bool pack(const clfavor_weights *weights, const clfavor_estimator *e, flo
         return false;
     memset(to, 0, weights->size * sizeof *to);
     for (size_t s = 0; s < e->sets; ++s) {
-        packed_side query = {
-            .at_w = at->wq, .at_b = at->bq, .at_s = at->sq, .at_t = at->tq, .at_o = at->oq, .at_u = at->uq};
-        packed_side key = {
-            .at_w = at->wk, .at_b = at->bk, .at_s = at->sk, .at_t = at->tk, .at_o = at->ok, .at_u = at->uk};
+        packed_side query = {.at_w = at->wq,
+                             .at_b = at->bq,
+                             .at_s = at->sq,
+                             .at_t = at->tq,
+                             .at_o = at->oq,
+                             .at_u = at->uq,
+                             .at_m = at->mq};
+        packed_side key = {.at_w = at->wk,
+                           .at_b = at->bk,
+                           .at_s = at->sk,
+                           .at_t = at->tk,
+                           .at_o = at->ok,
+                           .at_u = at->uk,
+                           .at_m = at->mk};
         if (e->wq) {
             query.w = e->wq + s * rows * d;
             key.w = at->wk == at->wq ? NULL : e->wk + s * rows * d;

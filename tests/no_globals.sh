@@ -51,6 +51,7 @@ data=$(writable_data $(cat "$work/objects"))
 # What may be imported.
 cat >"$work/allowed" <<'LIST'
 cl[A-Z][A-Za-z]*                                    OpenCL
+CLBlast[A-Z][A-Za-z]*                               CLBlast, where the library has its back end
 (cos|exp|exp2|expf|fmax|fmin|hypot|log|log1p|logf|pow|sin|sincos|sqrt) libm
 qsort                                               <stdlib.h>, which keeps no state
 (malloc|calloc|realloc|free)                        memory

@@ -48,6 +48,8 @@ typedef struct test_device {
     mtx_t lock;
     char log[16384]; /* lines from contexts of test_context, oldest first, each "level message\n"; NUL-terminated */
     size_t log_used;
+    clfavor_tuning row; /* for test_context, where CLFAVOR_TEST_BACKEND is set */
+    char name[256];
 } test_device;
 
 /* The device whose name or platform contains the environment variable CLFAVOR_TEST_DEVICE, else the first there is. */
@@ -55,7 +57,8 @@ void test_open(test_device *device);
 void test_close(test_device *device);
 /* A context of this class that logs into device->log. */
 clfavor_context *test_context(test_device *device, clfavor_device_class device_class);
-/* What test_context makes its context from; for tests that change something. */
+/* What test_context makes its context from; for tests that change something. The environment variable
+ * CLFAVOR_TEST_BACKEND (fused, staged, clblast) chooses what the gpu class's AUTO means, to run any test with it. */
 clfavor_context_desc test_context_desc(test_device *device, clfavor_device_class device_class);
 void test_log_clear(test_device *device);
 bool test_logged(test_device *device, const char *text);

@@ -22,6 +22,7 @@ typedef struct test_case {
     uint32_t exact_count;
     const float *corrections; /* [B, max(H_kv, sets), F + exact_count, dv], F = features of the map */
     uint32_t features;        /* F, for these */
+    clfavor_backend backend;
 } test_case;
 
 /* Dense inputs [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] of a case, normal; free with test_inputs_free. */

@@ -20,7 +20,8 @@ static void create_plan(test_call *call, clfavor_context *context) {
                                                        : c->n_k,
                               .workspace_limit = c->workspace_limit,
                               .exact_keys = c->exact_count,
-                              .corrections = c->corrections != NULL};
+                              .corrections = c->corrections != NULL,
+                              .backend = c->backend};
     clfavor_status status = clfavor_plan_create(&call->plan, context, &desc);
     ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), call->device->log);
     call->info.struct_size = sizeof call->info;

@@ -32,6 +32,18 @@ static cl_device_id find_device(void) {
     return NULL;
 }
 
+/* The row that makes AUTO the back end that the person asked for, if one was. */
+static void choose_backend(test_device *device) {
+    static const char *const names[] = {"fused", "staged", "clblast"};
+    const char *wanted = getenv("CLFAVOR_TEST_BACKEND");
+    device->row = (clfavor_tuning){.struct_size = sizeof device->row, .device = device->name};
+    for (int i = 0; wanted && i < 3; ++i)
+        if (!strcmp(wanted, names[i]))
+            device->row.backend = (clfavor_backend)(CLFAVOR_BACKEND_FUSED + i);
+    clGetDeviceInfo(device->device, CL_DEVICE_NAME, sizeof device->name, device->name, NULL);
+    ck_assert_msg(!wanted || device->row.backend, "CLFAVOR_TEST_BACKEND=%s is no back end", wanted);
+}
+
 void test_open(test_device *device) {
     memset(device, 0, sizeof *device);
     cl_int code;
@@ -45,6 +57,7 @@ void test_open(test_device *device) {
     if (code != CL_SUCCESS)
         device->out_of_order = NULL;
     ck_assert_int_eq(mtx_init(&device->lock, mtx_plain), thrd_success);
+    choose_backend(device);
 }
 
 void test_close(test_device *device) {
@@ -72,7 +85,9 @@ clfavor_context_desc test_context_desc(test_device *device, clfavor_device_class
                                   .device = device->device,
                                   .device_class = device_class,
                                   .log = log_line,
-                                  .log_user = device};
+                                  .log_user = device,
+                                  .tuning = &device->row,
+                                  .tuning_count = device->row.backend != CLFAVOR_BACKEND_AUTO};
 }
 
 clfavor_context *test_context(test_device *device, clfavor_device_class device_class) {

@@ -27,8 +27,8 @@ diff "$list" "$work/library" || {
     exit 1
 }
 
-objdump -p "$CLFAVOR_LIB" | awk '$1 == "NEEDED" {print $2}' | grep -Ev '^(libOpenCL|libm|libc|libpthread|lib[a-z]+san)\.so' && {
-    echo "the library needs more than OpenCL and libm"
+objdump -p "$CLFAVOR_LIB" | awk '$1 == "NEEDED" {print $2}' | grep -Ev '^(libOpenCL|libclblast|libm|libc|libpthread|lib[a-z]+san)\.so' && {
+    echo "the library needs more than OpenCL, CLBlast and libm"
     exit 1
 }
 objdump -p "$CLFAVOR_LIB" | grep -q 'SONAME *libclfavor\.so\.0$' || {

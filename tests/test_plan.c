@@ -202,6 +202,43 @@ START_TEST(a_second_plan_builds_nothing) {
 }
 END_TEST
 
+/* What is asked for is what one gets, or why not. AUTO takes what the tuning row says, or what there is. */
+START_TEST(backends) {
+    context = contexts[1];
+    clfavor_plan_desc desc = good();
+    desc.backend = CLFAVOR_BACKEND_STAGED;
+    ck_assert_int_eq(create(&desc).backend, CLFAVOR_BACKEND_STAGED);
+    desc.backend = CLFAVOR_BACKEND_FUSED;
+    ck_assert_int_eq(create(&desc).backend, CLFAVOR_BACKEND_FUSED);
+    desc.backend = CLFAVOR_BACKEND_CLBLAST;
+    clfavor_plan *plan;
+    clfavor_status status = clfavor_plan_create(&plan, context, &desc);
+    bool has_clblast = status == CLFAVOR_SUCCESS;
+    clfavor_plan_destroy(plan);
+    if (has_clblast)
+        ck_assert_int_eq(create(&desc).backend, CLFAVOR_BACKEND_CLBLAST);
+    else
+        test_refused(&device, status, CLFAVOR_UNSUPPORTED, "the library was built without CLBlast");
+    clear_log();
+
+    clfavor_context_desc context_desc = test_context_desc(&device, CLFAVOR_CLASS_GPU);
+    clfavor_tuning row = {.struct_size = sizeof row, .device = device.name, .backend = CLFAVOR_BACKEND_CLBLAST};
+    context_desc.tuning = &row;
+    context_desc.tuning_count = 1;
+    ck_assert_int_eq(clfavor_context_create(&context, &context_desc), CLFAVOR_SUCCESS);
+    desc.backend = CLFAVOR_BACKEND_AUTO;
+    clfavor_backend chosen = create(&desc).backend;
+    ck_assert_int_eq(chosen, has_clblast ? CLFAVOR_BACKEND_CLBLAST : CLFAVOR_BACKEND_FUSED);
+    ck_assert(test_logged(&device, "info the library was built without CLBlast") == !has_clblast);
+    clfavor_context_destroy(context);
+
+    context = contexts[0];
+    clear_log();
+    desc.backend = CLFAVOR_BACKEND_CLBLAST;
+    refused(&desc, CLFAVOR_UNSUPPORTED, "on the gpu class");
+}
+END_TEST
+
 START_TEST(the_workspace_does_not_grow_with_n_and_keeps_to_the_limit) {
     context = contexts[_i];
     for (uint32_t causal = 0; causal < 2; ++causal) {
@@ -264,6 +301,7 @@ int main(void) {
     tcase_add_test(tcase, info_fills_what_the_caller_has_room_for);
     tcase_add_loop_test(tcase, features_of_every_map, 0, 2);
     tcase_add_loop_test(tcase, a_second_plan_builds_nothing, 0, 2);
+    tcase_add_test(tcase, backends);
     tcase_add_loop_test(tcase, the_workspace_does_not_grow_with_n_and_keeps_to_the_limit, 0, 2);
     tcase_add_loop_test(tcase, chunk_and_pieces_are_used_as_told, 0, 2);
     suite_add_tcase(suite, tcase);

@@ -70,9 +70,9 @@ typedef enum clfavor_backend {
     CLFAVOR_BACKEND_AUTO = 0,   /**< what the tuning row says, as far as the device can */
     CLFAVOR_BACKEND_FUSED = 1,  /**< tiles in local memory; features never travel to global memory */
     CLFAVOR_BACKEND_STAGED = 2, /**< feature matrices in the workspace, no local memory, any work-group size */
-    CLFAVOR_BACKEND_CLBLAST = 3 /**< staged, with the matrix products done by CLBlast, where the library has it. CLBlast
-                                   builds its kernels at the first call and allocates memory at calls; not for queues
-                                   that are used by other threads at the same time */
+    CLFAVOR_BACKEND_CLBLAST = 3 /**< staged, with the matrix products done by CLBlast, where the library has it: that
+                                   builds kernels at the first call and, for large products, allocates memory at calls.
+                                   docs/clblast.md has what else it does not keep */
 } clfavor_backend;
 
 /** Sizes that suit a device: a row of the tuning database (`clfavor tune` makes them). The row that names the device

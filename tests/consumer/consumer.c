@@ -7,5 +7,7 @@ int main(void) {
     int major, minor, patch;
     clfavor_version(&major, &minor, &patch);
     printf("clfavor %s: %s\n", clfavor_version_string(), clfavor_status_name(CLFAVOR_SUCCESS));
-    return major != CLFAVOR_VERSION_MAJOR || minor != CLFAVOR_VERSION_MINOR || patch != CLFAVOR_VERSION_PATCH;
+    clfavor_plan *plan; /* links what a plan needs, too */
+    return major != CLFAVOR_VERSION_MAJOR || minor != CLFAVOR_VERSION_MINOR || patch != CLFAVOR_VERSION_PATCH ||
+           clfavor_plan_create(&plan, NULL, NULL) != CLFAVOR_INVALID_ARGUMENT;
 }
