@@ -243,6 +243,7 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
     float any = 0.0f;
     for (uint t = 0; t < ROWS; ++t)
         any += wild[t];
+    barrier(CLK_LOCAL_MEM_FENCE);
     if (any != 0.0f) {                       /* for all items alike */
         __local float *pair_reference = phi; /* [key][query] */
         /* One copy of lone_pair, so the tile's elements are picked by comparison. */
