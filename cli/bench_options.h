@@ -13,11 +13,13 @@ typedef struct bench_arguments {
     clfavor_operation operation;
     clfavor_map map;
     uint32_t repeats; /* 0: not given */
-    const char *json, *report, *device, *kernel_dir;
+    const char *json, *report, *device, *tuning, *kernel_dir;
     clfavor_device_class device_class;
     bool map_given, causal, bidirectional, sweep, peers, fitted;
 } bench_arguments;
 
+/* Appends a shape "H,n,d,m"; free(*shapes). Returns CLI_OK or an error that was printed. */
+int bench_parse_shape(const char *text, bench_shape **shapes, size_t *count);
 /* As options_parse; free with bench_arguments_free in any case. */
 int bench_arguments_parse(bench_arguments *a, int argc, char **argv);
 void bench_arguments_free(bench_arguments *a);

@@ -85,6 +85,13 @@ int options_class(const char *text, clfavor_device_class *device_class) {
     return found < 0 ? CLI_USAGE : CLI_OK;
 }
 
+int options_backend(const char *text, clfavor_backend *backend) {
+    static const char *const backends[] = {"auto", "fused", "staged", "clblast"};
+    int found = options_name("backend", text, "fused, staged, clblast or auto", backends, 4);
+    *backend = (clfavor_backend)found;
+    return found < 0 ? CLI_USAGE : CLI_OK;
+}
+
 static int parse_choice(options *o, int key, const char *text) {
     static const char *const names[] = {"orthogonal", "orthogonal-pairs", "simplex", "iid", "orthogonal-fixed-norm"};
     static const clfavor_projection_kind kinds[] = {CLFAVOR_PROJECTION_ORTHOGONAL, CLFAVOR_PROJECTION_ORTHOGONAL_PAIRS,
@@ -149,6 +156,7 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         TEXT(KEY_PROJECTION_IN, projection_in);
         TEXT(KEY_PROJECTION_OUT, projection_out);
         TEXT(KEY_DEVICE, device);
+        TEXT(KEY_TUNING, tuning);
         TEXT(KEY_ESTIMATOR, estimator);
 #undef TEXT
     case KEY_MAP:
@@ -157,6 +165,10 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         return parse_choice(o, key, arg);
     case KEY_FEATURES:
         return options_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
+    case KEY_CLASS:
+        return options_class(arg, &o->device_class);
+    case KEY_BACKEND:
+        return options_backend(arg, &o->backend);
     case KEY_SEED:
         o->seed_given = true;
         return options_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);
