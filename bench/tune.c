@@ -20,7 +20,7 @@ typedef struct limits {
     double total_time; /* s after which no variant is begun */
 } limits;
 
-static const limits usual = {12, 60.0, 120.0, 7200.0}, hurried = {6, 3.0, 20.0, 30.0};
+static const limits usual = {12, 60.0, 120.0, 7200.0}, hurried = {6, 3.0, 25.0, 30.0};
 
 /* A variant that runs. */
 typedef struct lane {

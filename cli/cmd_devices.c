@@ -17,28 +17,25 @@ int cmd_devices(int argc, char **argv) {
     status = device_list(&devices, &count);
     if (status)
         return status;
-    /* said once, not for each device */
     const session_request request = {.device_class = o.device_class, .tuning = o.tuning};
-    tuning_file file;
-    status = tuning_file_read(&file, tuning_file_path(o.tuning));
-    tuning_file_close(&file);
-    if (status) {
-        free(devices);
-        return status;
-    }
     char why[DEVICE_TEXT];
     status = device_choose(devices, count, NULL, &chosen, why);
     bool any = status == CLI_OK;
 
     json_t *list = json_array();
-    for (size_t i = 0; i < count; ++i) {
-        json_t *device = device_describe(&devices[i], &request);
+    int opened = CLI_OK;
+    for (size_t i = 0; i < count && opened != CLI_USAGE; ++i) {
+        json_t *device = device_describe(&devices[i], &request, &opened);
         json_object_set_new(device, "chosen", json_boolean(any && i == chosen));
         if (any && i == chosen)
             json_object_set_new(device, "chosen_reason", json_string(why));
         json_array_append_new(list, device);
     }
     free(devices);
+    if (opened == CLI_USAGE) { /* the tuning rows are bad, and that was said */
+        json_decref(list);
+        return opened;
+    }
     int printed;
     if (o.json) {
         printed = report_print(json_pack("{s:o}", "devices", list), true);

@@ -7,15 +7,16 @@
 #include "options.h"
 #include "report_file.h"
 #include "selftest.h"
-#include "verify.h"
+#include "verify_mutants.h"
 
-enum { KEY_DEVICE = 256, KEY_CLASS, KEY_TUNING, KEY_SUITE, KEY_OUT, KEY_HELP };
+enum { KEY_DEVICE = 256, KEY_CLASS, KEY_TUNING, KEY_SUITE, KEY_OUT, KEY_MUTANT, KEY_HELP };
 
 enum { MOST_SUITES = 16 };
 
 typedef struct arguments {
     selftest_request request;
     const char *suites[MOST_SUITES], *out;
+    const char *mutant; /* the variant only */
 } arguments;
 
 #define OPTION(name, key, arg, text)                                                                                   \
@@ -29,6 +30,9 @@ static const struct argp_option table[] = {
     OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
     OPTION("suite", KEY_SUITE, "NAME", "Only this suite of the verification, and say so; may be given again"),
     OPTION("out", KEY_OUT, "FILE", "Write the report there (default: stdout)"),
+#ifdef CLFAVOR_MUTANTS
+    OPTION("mutant", KEY_MUTANT, "NAME", "This deliberate bug is in"),
+#endif
     OPTION("help", KEY_HELP, 0, "Show this help"),
     {0}};
 
@@ -57,6 +61,9 @@ static int take(void *to, int key, char *text, struct argp_state *state) {
         return CLI_OK;
     case KEY_TUNING:
         a->request.tuning = text;
+        return CLI_OK;
+    case KEY_MUTANT:
+        a->mutant = text;
         return CLI_OK;
     case KEY_OUT:
         a->out = text;
@@ -98,6 +105,8 @@ int cmd_selftest(int argc, char **argv) {
     a.request.suites = a.suites;
     static const options_parser parser = {"selftest", doc, table, KEY_HELP, take};
     int status = options_read(&parser, argc, argv, &a);
+    if (!status)
+        status = verify_mutants_select(a.mutant);
     report_file file = {OUTFILE_CLOSED, a.out, selftest_write};
     json_t *report = NULL;
     if (!status && !(status = report_files_open(&file, 1)))

@@ -105,7 +105,7 @@ static void describe_class(json_t *object, const session *s) {
                                   "local_memory_bytes", (json_int_t)info->fused_local_memory));
 }
 
-json_t *device_describe(const device_entry *device, const session_request *request) {
+json_t *device_describe(const device_entry *device, const session_request *request, int *opened) {
     char index[32];
     snprintf(index, sizeof index, "%u:%u", device->platform_index, device->device_index);
     cl_uint units = 0;
@@ -136,7 +136,8 @@ json_t *device_describe(const device_entry *device, const session_request *reque
     if (device->problem[0])
         json_object_set_new(object, "problem", json_string(device->problem));
     session s;
-    if (!device->problem[0] && session_open_device(&s, device, request) == CLI_OK) {
+    *opened = device->problem[0] ? CLI_NO_DEVICE : session_open_device(&s, device, request);
+    if (*opened == CLI_OK) {
         describe_class(object, &s);
         session_close(&s);
     }

@@ -5,8 +5,8 @@
 #include "session.h"
 #include "tuning_file.h"
 
-/* Everything that the driver and, where it is usable, the library say. */
-json_t *device_describe(const device_entry *device, const session_request *request);
+/* Everything that the driver and, where it can be opened, the library say; *opened: what became of that. */
+json_t *device_describe(const device_entry *device, const session_request *request, int *opened);
 
 const char *device_class_name(clfavor_device_class device_class);
 /* A row in one line. */

@@ -156,7 +156,8 @@ static int run_class(const selftest_request *request, clfavor_device_class devic
     if (status)
         return status;
     json_t *object = json_object();
-    json_object_set_new(object, "device", device_describe(&s.device, &open));
+    int opened;
+    json_object_set_new(object, "device", device_describe(&s.device, &open, &opened));
     json_object_set_new(object, "verify", verify(request, &s, good));
     json_object_set_new(object, "bench", bench(&s, good));
     clfavor_context_info info = {.struct_size = sizeof info};

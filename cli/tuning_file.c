@@ -145,8 +145,15 @@ int tuning_file_read(tuning_file *f, const char *path) {
     if (!path)
         return CLI_OK;
     FILE *from = fopen(path, "rb");
+    if (from && fgetc(from) == EOF && ferror(from)) { /* a folder */
+        int saved = errno;
+        fclose(from);
+        errno = saved;
+        from = NULL;
+    }
     if (!from)
         return cli_error(CLI_USAGE, "the tuning database '%s' cannot be read: %s", path, strerror(errno));
+    rewind(from);
     json_error_t error;
     f->root = json_loadf(from, JSON_REJECT_DUPLICATES, &error);
     fclose(from);
@@ -203,10 +210,11 @@ json_t *tuning_file_entry(const bench_tune_result *r) {
     for (size_t i = 0; i < r->work_count; ++i) {
         const bench_tuned *w = &r->works[i];
         const bench_shape *s = &w->work.shape;
-        json_array_append_new(works,
-                              json_pack("{s:[I, I, I, I], s:b, s:f, s:f}", "shape", (json_int_t)s->heads,
-                                        (json_int_t)s->n, (json_int_t)s->dim, (json_int_t)s->features, "causal",
-                                        w->work.causal, "seconds", w->seconds, "library_seconds", w->base_seconds));
+        char shape[96];
+        snprintf(shape, sizeof shape, "%llu,%llu,%u,%u", (unsigned long long)s->heads, (unsigned long long)s->n, s->dim,
+                 s->features);
+        json_array_append_new(works, json_pack("{s:s, s:b, s:f, s:f}", "shape", shape, "causal", w->work.causal,
+                                               "seconds", w->seconds, "library_seconds", w->base_seconds));
     }
     json_object_set_new(entry, "measured",
                         json_pack("{s:f, s:b, s:o, s:o}", "times_faster", r->gain, "library_row_kept", r->kept,
