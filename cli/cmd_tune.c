@@ -11,6 +11,8 @@
 #include "outfile.h"
 #include "progress.h"
 #include "report.h"
+#include "tuning_file.h"
+#include "tuning_save.h"
 
 enum { KEY_DEVICE = 256, KEY_CLASS, KEY_QUICK, KEY_SHAPE, KEY_OUT, KEY_JSON, KEY_HELP };
 
@@ -163,11 +165,11 @@ static int work(const arguments *a, const session *s, const char *path) {
     bool good = bench_tune(&request, &result, error), replaced = false;
     progress_stop(&p);
     int status = good ? CLI_OK : cli_error(CLI_FAILED, "%s", error);
-    json_t *entry = good ? tuning_file_entry(&result) : NULL;
+    json_t *entry = good ? tuning_entry(&result) : NULL;
     if (good && !entry)
         status = cli_error(CLI_FAILED, "host memory is exhausted");
     if (!status && path)
-        status = tuning_file_update(path, entry, &replaced);
+        status = tuning_save(path, entry, &replaced);
     if (!status)
         status = print(a, &result, entry, path, replaced);
     json_decref(entry);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "message.h"
+#include "tune.h"
 
 /* Of OpenCL 2.1 and 3.0, whose headers need not be there. */
 #define MAX_NUM_SUB_GROUPS 0x105C

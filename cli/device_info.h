@@ -2,8 +2,9 @@
 #ifndef CLI_DEVICE_INFO_H
 #define CLI_DEVICE_INFO_H
 
+#include <jansson.h>
+
 #include "session.h"
-#include "tuning_file.h"
 
 /* Everything that the driver and, where it can be opened, the library say; *opened: what became of that. */
 json_t *device_describe(const device_entry *device, const session_request *request, int *opened);

@@ -1,11 +1,12 @@
-/* A database of tuning rows: what `clfavor tune' writes and --tuning and $CLFAVOR_TUNING read. docs/gpus.md has its
- * format. */
+/* A database of tuning rows, as --tuning and $CLFAVOR_TUNING name it. docs/gpus.md has its format; tuning_save.h
+ * writes it. */
 #ifndef CLI_TUNING_FILE_H
 #define CLI_TUNING_FILE_H
 
 #include <jansson.h>
+#include <stddef.h>
 
-#include "tune.h"
+#include <clfavor/clfavor.h>
 
 typedef struct tuning_file {
     json_t *root;         /* owns the strings of the rows */
@@ -22,10 +23,17 @@ const char *tuning_file_path(const char *path);
 int tuning_file_read(tuning_file *file, const char *path);
 void tuning_file_close(tuning_file *file);
 
-/* What a tuner found, as an entry of a file. NULL: memory is exhausted. */
-json_t *tuning_file_entry(const bench_tune_result *result);
-/* Puts the entry into the file, which need not exist, in the place of the one of the same device and class; *replaced
- * tells whether there was one. A file that is no database stays as it is. Takes no reference. */
-int tuning_file_update(const char *path, json_t *entry, bool *replaced);
+/* The members of a row that are numbers, and between what they may be besides 0. */
+typedef struct tuning_number {
+    const char *key;
+    size_t offset;
+    uint32_t low, high;
+} tuning_number;
+
+enum { TUNING_NUMBERS = 8 };
+extern const tuning_number tuning_numbers[TUNING_NUMBERS];
+
+#define TUNING_FORMAT  "clfavor-tuning"
+#define TUNING_VERSION 1
 
 #endif

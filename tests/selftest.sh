@@ -42,7 +42,7 @@ rm out/r.txt
 # A library that is wrong: the variant with deliberate bugs has the same subcommand.
 mutants=$(dirname "$bin")/clfavor-mutants
 if [ -x "$mutants" ]; then
-    name=$("$mutants" verify --mutant list | awk -F '\t' '$2 ~ /^law\// { print $1; exit }')
+    name=$("$mutants" verify --mutant list | awk -F '\t' '$2 ~ /^law\// && !found++ { print $1 }')
     status=0
     "$mutants" selftest --suite law --class cpu --mutant "$name" >stdout 2>stderr || status=$?
     [ $status -eq 1 ] || fail "exit $status with $name in: $(cat stdout stderr)"

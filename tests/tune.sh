@@ -146,7 +146,10 @@ grep -q 'result is wrong' stderr && fail "a wrong variant: $(cat stderr)"
 for key in vendor architecture device class driver library date backend seconds library_seconds shape; do
     grep -q "\"$key\": " tuned.json || fail "no $key: $(cat tuned.json)"
 done
-good tune --quick --class gpu --shape 1,200,16,24 --out tuned.json --json
+CLFAVOR_TUNING=tuned.json
+export CLFAVOR_TUNING # the default of --out
+good tune --quick --class gpu --shape 1,200,16,24 --json
+unset CLFAVOR_TUNING
 grep -q '"replaced": true' stdout && grep -q '"variants": \[' stdout || fail "second run: $(cat stdout)"
 [ "$(rows gpu)" -eq 1 ] || fail "not one row of the gpu class: $(cat tuned.json)"
 good tune --quick --class cpu --shape 1,200,16,24 --out tuned.json
