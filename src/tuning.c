@@ -1,18 +1,22 @@
 /* Which row of the tuning database counts for a device. */
 #include "tuning.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 /* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
 #define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
 #define COMPUTE_CAPABILITY_MINOR_NV 0x4001
 
+/* Of ASCII; tolower asks the locale. */
+static char lower(char c) {
+    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
 /* Whether `part` is in `text`, whatever the case. */
 static bool contains(const char *text, const char *part) {
     for (; *text; ++text) {
         size_t i = 0;
-        while (part[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+        while (part[i] && lower(text[i]) == lower(part[i]))
             ++i;
         if (!part[i])
             return true;
