@@ -105,6 +105,7 @@ static bool stage(tuner *t, const clfavor_tuning *rows, size_t count, place best
         say(t, 0.7 * ((double)i + 1.0) / (double)count);
     }
     bool good = run_rounds(t, lanes, count);
+    const lane *fastest = &t->base;
     for (size_t i = 0; i < count; ++i) {
         const lane *l = &lanes[i];
         if (!l->jobs || !good)
@@ -113,6 +114,8 @@ static bool stage(tuner *t, const clfavor_tuning *rows, size_t count, place best
         v->ratio = l->ratio;
         note(t, v);
         const place own = {v->row, l->ratio, {l->kinds[0], l->kinds[1]}};
+        if (fastest == &t->base || own.ratio < fastest->ratio)
+            fastest = l;
         if (own.ratio < WORTH * best[0].ratio)
             best[0] = own;
         for (int kind = 0; kind < 2; ++kind)
@@ -121,7 +124,7 @@ static bool stage(tuner *t, const clfavor_tuning *rows, size_t count, place best
     }
     for (size_t i = 0; i < t->work_count && good; ++i) {
         r->works[i].base_seconds = bench_lane_best(&t->base.jobs[i]);
-        r->works[i].seconds = count && lanes[0].jobs ? bench_lane_best(&lanes[0].jobs[i]) : r->works[i].base_seconds;
+        r->works[i].seconds = bench_lane_best(&fastest->jobs[i]);
     }
     for (size_t i = 0; i < count; ++i)
         bench_lane_close(t, &lanes[i]);
@@ -167,7 +170,7 @@ static bool search(tuner *t, place *at) {
     for (size_t i = 0; i < t->work_count; ++i)
         dim = t->works[i].shape.dim > dim ? t->works[i].shape.dim : dim;
     *at = (place){t->result->base, 1.0, {1.0, 1.0}};
-    t->stages = cpu || quick ? 3.0 : 4.0;
+    t->stages = (cpu ? 3.0 : 4.0) - (quick ? 1.0 : 0.0);
     if (!cpu) {
         size_t count = bench_list_backends(&at->row, list);
         count += bench_list_tiles(&at->row, dim, quick, list + count);
@@ -181,16 +184,29 @@ static bool search(tuner *t, place *at) {
     return !cpu || advance(t, list, bench_list_pieces(&at->row, t->device.info.compute_units, quick, list), false, at);
 }
 
-/* The winner against the library's row: what it gains counts, and must be worth it. */
-static bool decide(tuner *t, const clfavor_tuning *winner) {
+/* Where the search ended, and the fastest single variant, against the library's row: what they gain now counts, and
+ * must be worth it. */
+static bool decide(tuner *t, const clfavor_tuning *end) {
     bench_tune_result *r = t->result;
     const place nowhere = {r->base, INFINITY, {INFINITY, INFINITY}};
     place best[3] = {nowhere, nowhere, nowhere};
-    size_t before = r->count;
-    t->start = bench_now(); /* there is time for this */
-    if (!stage(t, winner, bench_same_row(winner, &r->base) ? 0 : 1, best))
+    clfavor_tuning rows[2];
+    size_t before = r->count, count = 0;
+    double ratio = 1.0;
+    if (!bench_same_row(end, &r->base))
+        rows[count++] = *end;
+    const bench_variant *fastest = NULL;
+    for (size_t i = 0; i < before; ++i)
+        if (r->variants[i].ratio < ratio) { /* not NaN */
+            fastest = &r->variants[i];
+            ratio = fastest->ratio;
+        }
+    if (fastest && !bench_same_row(&fastest->row, end))
+        rows[count++] = fastest->row;
+    t->start = bench_now(); /* there is time for these */
+    if (!stage(t, rows, count, best))
         return false;
-    r->count = before; /* it is there already */
+    r->count = before; /* they are there already */
     r->kept = !(best[0].ratio <= 1.0 - BENCH_TUNE_GAIN);
     r->row = r->kept ? r->base : best[0].row;
     r->gain = r->kept ? 1.0 : 1.0 / best[0].ratio;
@@ -272,8 +288,8 @@ bool bench_tune(const bench_tune_options *options, bench_tune_result *result, ch
                .start = bench_now()};
     double start = t.start;
     t.memory.device = &t.device;
-    place winner;
-    bool good = begin(&t) && open_base(&t) && search(&t, &winner) && decide(&t, &winner.row);
+    place end;
+    bool good = begin(&t) && open_base(&t) && search(&t, &end) && decide(&t, &end.row);
     bench_lane_close(&t, &t.base);
     for (size_t i = 0; i < t.work_count; ++i)
         bench_expected_free(&t.expected[i]);
