@@ -181,7 +181,9 @@ static bool search(tuner *t, place *at) {
     uint32_t panel = (width == 16 ? 2 : 3) * width; /* tokens side by side in the cpu class's kernels */
     if (!advance(t, list, bench_list_chunks(&at->row, panel, quick, list), true, at))
         return false;
-    return !cpu || advance(t, list, bench_list_pieces(&at->row, t->device.info.compute_units, quick, list), false, at);
+    /* A number of pieces counts for every shape, so that one small shape is not enough to choose it. */
+    return !cpu || quick ||
+           advance(t, list, bench_list_pieces(&at->row, t->device.info.compute_units, list), false, at);
 }
 
 /* Where the search ended, and the fastest single variant, against the library's row: what they gain now counts, and

@@ -124,10 +124,10 @@ size_t bench_list_chunks(const clfavor_tuning *from, uint32_t panel, bool quick,
     return count;
 }
 
-size_t bench_list_pieces(const clfavor_tuning *from, uint32_t units, bool quick, clfavor_tuning *out) {
+size_t bench_list_pieces(const clfavor_tuning *from, uint32_t units, clfavor_tuning *out) {
     const uint32_t list[] = {1, units, 2 * units, 4 * units};
     size_t count = 0;
-    for (size_t i = 0; i < (quick ? 2 : COUNT(list)); ++i) {
+    for (size_t i = 0; i < COUNT(list); ++i) {
         clfavor_tuning row = *from;
         row.pieces = list[i] > 1024 ? 1024 : list[i];
         count = add(from, out, count, &row);

@@ -15,7 +15,7 @@ size_t bench_list_steps(const clfavor_tuning *from, clfavor_tuning *out);
 /* Chunks for bidirectional and causal work side by side. panel: tokens that a chunk of the cpu class is a multiple of.
  */
 size_t bench_list_chunks(const clfavor_tuning *from, uint32_t panel, bool quick, clfavor_tuning *out);
-size_t bench_list_pieces(const clfavor_tuning *from, uint32_t units, bool quick, clfavor_tuning *out);
+size_t bench_list_pieces(const clfavor_tuning *from, uint32_t units, clfavor_tuning *out);
 
 bool bench_same_row(const clfavor_tuning *a, const clfavor_tuning *b);
 
