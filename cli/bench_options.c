@@ -26,6 +26,7 @@ enum {
     KEY_DEVICE,
     KEY_CLASS,
     KEY_BACKEND,
+    KEY_TUNING,
     KEY_KERNEL_DIR,
     KEY_HELP
 };
@@ -59,6 +60,7 @@ static const struct argp_option table[] = {
     OPTION("backend", KEY_BACKEND, "NAME",
            "How the gpu class does attention: fused, staged, clblast or auto (default: as the tuning row says); may be "
            "given again, and all then take turns"),
+    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
     OPTION("kernel-dir", KEY_KERNEL_DIR, "DIR", "Read the kernels from this folder, for work on them"),
     OPTION("help", KEY_HELP, 0, "Show this help"),
     {0}};
@@ -70,7 +72,7 @@ static const char doc[] =
     "done twice. The roofline's bound counts exponentials and memory too. docs/bench.md tells what every figure is. "
     "Exit status 0: done, 1: the work failed, or a peer's result is not ours.";
 
-static int parse_shape(bench_arguments *a, const char *text) {
+int bench_parse_shape(const char *text, bench_shape **shapes, size_t *count) {
     uint64_t part[4];
     const uint64_t most[4] = {MOST_HEADS, MOST_N, CLFAVOR_MAX_DIM, CLFAVOR_MAX_FEATURES};
     const char *at = text;
@@ -88,11 +90,11 @@ static int parse_shape(bench_arguments *a, const char *text) {
                          "--shape expects H,n,d,m, such as 8,4096,64,256, of at most %u heads, %u tokens, d = %u and "
                          "m = %u, got '%s'",
                          MOST_HEADS, MOST_N, CLFAVOR_MAX_DIM, CLFAVOR_MAX_FEATURES, text);
-    bench_shape *grown = realloc(a->shapes, (a->shape_count + 1) * sizeof *grown);
+    bench_shape *grown = realloc(*shapes, (*count + 1) * sizeof *grown);
     if (!grown)
         return cli_error(CLI_FAILED, "host memory is exhausted");
-    a->shapes = grown;
-    grown[a->shape_count++] = (bench_shape){part[0], part[1], (uint32_t)part[2], (uint32_t)part[3]};
+    *shapes = grown;
+    grown[(*count)++] = (bench_shape){part[0], part[1], (uint32_t)part[2], (uint32_t)part[3]};
     return CLI_OK;
 }
 
@@ -131,6 +133,7 @@ static int take(void *arguments, int key, char *text, struct argp_state *state) 
         TEXT(KEY_REPORT, report);
         TEXT(KEY_DEVICE, device);
         TEXT(KEY_KERNEL_DIR, kernel_dir);
+        TEXT(KEY_TUNING, tuning);
         FLAG(KEY_CAUSAL, causal);
         FLAG(KEY_BIDIRECTIONAL, bidirectional);
         FLAG(KEY_SWEEP, sweep);
@@ -139,7 +142,7 @@ static int take(void *arguments, int key, char *text, struct argp_state *state) 
 #undef TEXT
 #undef FLAG
     case KEY_SHAPE:
-        return parse_shape(a, text);
+        return bench_parse_shape(text, &a->shapes, &a->shape_count);
     case KEY_OPERATION:
         return parse_operation(a, text);
     case KEY_MAP:

@@ -29,7 +29,8 @@ static int work(job *j) {
     const options *o = &j->options;
     int status;
     j->svg = (report_file){.file = OUTFILE_CLOSED, .path = o->out, .write = advice_plot};
-    if ((status = open_inputs(j)) || (status = session_open(&j->session, o->device, CLFAVOR_CLASS_AUTO)) ||
+    if ((status = open_inputs(j)) ||
+        (status = session_open(&j->session, &(session_request){.selector = o->device, .tuning = o->tuning})) ||
         (status = report_files_open(&j->svg, 1)))
         return status;
     for (int i = 0; i < 3; ++i)

@@ -139,7 +139,7 @@ int cmd_bench(int argc, char **argv) {
     int status = bench_arguments_parse(&a, argc, argv);
     report_file reports[2] = {{OUTFILE_CLOSED, a.json, write_json}, {OUTFILE_CLOSED, a.report, write_html}};
     if (!status)
-        status = session_open_kernels(&s, a.device, a.device_class, a.kernel_dir);
+        status = session_open(&s, &(session_request){a.device, a.device_class, a.tuning, a.kernel_dir});
     if (!status)
         status = report_files_open(reports, 2);
     if (!status)

@@ -191,7 +191,9 @@ static json_t *report(const job *j) {
 
 static int work(job *j) {
     int status;
-    if ((status = open_inputs(j)) || (status = session_open(&j->session, j->options.device, CLFAVOR_CLASS_AUTO)) ||
+    if ((status = open_inputs(j)) ||
+        (status = session_open(&j->session,
+                               &(session_request){.selector = j->options.device, .tuning = j->options.tuning})) ||
         (status = create_outputs(j)))
         return status;
     print_notes(j);

@@ -13,6 +13,7 @@
 #include "projection.h"
 #include "report.h"
 #include "tensor_io.h"
+#include "tune.h"
 
 /* Everything that a run holds; all of it is released at one place. */
 typedef struct run {
@@ -149,7 +150,8 @@ static int prepare(run *r) {
                               .chunk = o->chunk,
                               .pieces = o->pieces,
                               .exact_keys = r->fitting.exact,
-                              .corrections = r->corrections != NULL};
+                              .corrections = r->corrections != NULL,
+                              .backend = o->backend};
     clfavor_attention_args args = make_args(r);
     fitting_args(&r->fitting, &info, r->exact_keys, r->corrections, &args);
     return attention_create(&r->attention, s, &desc, &args, info.sets);
@@ -211,6 +213,8 @@ static json_t *report(const run *r) {
     json_object_set_new(object, "device", json_string(r->session.device.name));
     json_object_set_new(object, "class",
                         json_string(r->session.info.device_class == CLFAVOR_CLASS_CPU ? "cpu" : "gpu"));
+    if (r->attention.info.backend)
+        json_object_set_new(object, "backend", json_string(bench_backend_name(r->attention.info.backend)));
     json_object_set_new(
         object, "shape",
         json_pack("[I, I, I, I]", (json_int_t)s->batch, (json_int_t)s->heads, (json_int_t)s->n, (json_int_t)s->d));
@@ -250,7 +254,10 @@ static json_t *report(const run *r) {
 static int work(run *r) {
     const options *o = &r->options;
     int status;
-    if ((status = open_inputs(r)) || (status = session_open(&r->session, o->device, CLFAVOR_CLASS_AUTO)))
+    if ((status = open_inputs(r)) ||
+        (status = session_open(
+             &r->session,
+             &(session_request){.selector = o->device, .device_class = o->device_class, .tuning = o->tuning})))
         return status;
     chooser chosen = {.options = &r->options,
                       .session = &r->session,

@@ -200,7 +200,7 @@ int cmd_verify(int argc, char **argv) {
     } else if (!status && a.q) {
         if (!(status = draw_seed(&a)))
             status = verify_data(&a);
-    } else if (!status && !(status = session_open(&s, a.device, a.device_class)) &&
+    } else if (!status && !(status = session_open(&s, &(session_request){a.device, a.device_class, a.tuning, NULL})) &&
                !(status = open_reports(reports, &a)) && !(status = draw_seed(&a))) {
         status = run_suites(&a, &s, reports);
     }

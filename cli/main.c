@@ -18,12 +18,15 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "  advise     what to use for given data, and what it will cost and err\n"
                             "  verify     checks that the estimators are what they claim to be\n"
                             "  bench      times, as fractions of what the device can do\n"
+                            "  tune       the sizes that suit a device, measured\n"
+                            "  selftest   one report on a device: checks, times, what it is\n"
                             "\n"
                             "  clfavor SUBCOMMAND --help tells the options; clfavor --version the version.\n"
                             "\n"
                             "Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed,\n"
                             "2 wrong usage or bad input, 3 no usable OpenCL device.\n"
-                            "Environment: CLFAVOR_DEVICE selects the device as --device does.\n";
+                            "Environment: CLFAVOR_DEVICE selects the device as --device does, CLFAVOR_TUNING names\n"
+                            "a file as --tuning does.\n";
 
 static int print(const char *text) {
     fputs(text, stdout);
@@ -42,9 +45,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {{"advise", cmd_advise}, {"bench", cmd_bench}, {"devices", cmd_devices}, {"features", cmd_features},
-                    {"fit", cmd_fit},       {"run", cmd_run},     {"verify", cmd_verify}};
-    static const char *const later[] = {"tune", "selftest"};
+    } commands[] = {{"advise", cmd_advise},     {"bench", cmd_bench}, {"devices", cmd_devices},
+                    {"features", cmd_features}, {"fit", cmd_fit},     {"run", cmd_run},
+                    {"selftest", cmd_selftest}, {"tune", cmd_tune},   {"verify", cmd_verify}};
 
     occupy_standard_streams();
     outfile_catch_signals();
@@ -59,15 +62,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; ++i)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    for (size_t i = 0; i < sizeof later / sizeof *later; ++i)
-        if (strcmp(name, later[i]) == 0)
-            return cli_error(CLI_USAGE,
-                             "'%s' belongs to a later stage of clfavor; this one has devices, run, features, fit, "
-                             "advise, verify and "
-                             "bench",
-                             name);
-    return cli_error(CLI_USAGE,
-                     "expected a subcommand (devices, run, features, fit, advise, verify or bench), got %s%s%s; see "
-                     "`clfavor --help`",
-                     *name ? "'" : "nothing", name, *name ? "'" : "");
+    return cli_error(
+        CLI_USAGE,
+        "expected a subcommand (devices, run, features, fit, advise, verify, bench, tune or selftest), got %s%s%s; see "
+        "`clfavor --help`",
+        *name ? "'" : "nothing", name, *name ? "'" : "");
 }

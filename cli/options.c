@@ -156,6 +156,7 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         TEXT(KEY_PROJECTION_IN, projection_in);
         TEXT(KEY_PROJECTION_OUT, projection_out);
         TEXT(KEY_DEVICE, device);
+        TEXT(KEY_TUNING, tuning);
         TEXT(KEY_ESTIMATOR, estimator);
 #undef TEXT
     case KEY_MAP:
@@ -164,6 +165,10 @@ static int take_option(void *arguments, int key, char *arg, struct argp_state *s
         return parse_choice(o, key, arg);
     case KEY_FEATURES:
         return options_u32("features", arg, CLFAVOR_MAX_FEATURES, &o->features);
+    case KEY_CLASS:
+        return options_class(arg, &o->device_class);
+    case KEY_BACKEND:
+        return options_backend(arg, &o->backend);
     case KEY_SEED:
         o->seed_given = true;
         return options_unsigned("seed", arg, 0, UINT64_MAX, &o->seed);

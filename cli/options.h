@@ -20,7 +20,9 @@ typedef struct options {
     const char *out, *out_scale, *lse, *lse_sign;
     const char *projection_in, *projection_out;
     const char *estimator;
-    const char *device;
+    const char *device, *tuning;
+    clfavor_device_class device_class;
+    clfavor_backend backend;
     role role;
     clfavor_map map;
     clfavor_projection_kind projection;
@@ -63,8 +65,8 @@ int options_unsigned(const char *name, const char *text, uint64_t low, uint64_t 
 /* The same from 1 to high. */
 int options_u32(const char *name, const char *text, uint32_t high, uint32_t *value);
 int options_map(const char *text, clfavor_map *map);
-int options_class(const char *text, clfavor_device_class *device_class);
 int options_backend(const char *text, clfavor_backend *backend);
+int options_class(const char *text, clfavor_device_class *device_class);
 /* The index of text in names, or -1 after saying what was expected. */
 int options_name(const char *name, const char *text, const char *expected, const char *const *names, int count);
 

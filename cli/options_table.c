@@ -21,11 +21,15 @@
         OPTION("estimator", KEY_ESTIMATOR, "FILE",                                                                     \
                "Use an estimator that `clfavor fit' wrote; its features, projection and seed are the defaults")
 
+#define TUNING_OPTION                                                                                                  \
+    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)")
+#define CLASS_OPTION OPTION("class", KEY_CLASS, "CLASS", "Kernels to use: cpu, gpu or auto (default: by the device)")
+
 #define COMMON_OPTIONS                                                                                                 \
     OPTION("device", KEY_DEVICE, "SEL",                                                                                \
            "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "  \
            "else the first usable device)"),                                                                           \
-        OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),                        \
+        TUNING_OPTION, OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),         \
         OPTION("help", KEY_HELP, 0, "Show this help"), {                                                               \
         0                                                                                                              \
     }
@@ -49,6 +53,10 @@ static const struct argp_option run_options[] = {
     OPTION("causal", KEY_CAUSAL, 0, "Row i sees keys 0 to i only"),
     OPTION("chunk", KEY_CHUNK, "C", "Tokens a chunk (default: chosen)"),
     OPTION("pieces", KEY_PIECES, "P", "Parts that a head is split into (default: chosen)"),
+    CLASS_OPTION,
+    OPTION("backend", KEY_BACKEND, "NAME",
+           "How the gpu class does it: fused, staged, clblast (where the library has it) or auto (default: as the "
+           "tuning row says, as far as the device can)"),
     OPTION("exact", KEY_EXACT, 0, "Exact softmax attention, not random features"),
     OPTION("compare", KEY_COMPARE, 0,
            "Also compute exact attention on evenly spaced query rows and print the relative error |O-E|/|E| "
@@ -113,12 +121,16 @@ static const struct argp_option features_options[] = {
     ESTIMATOR_OPTIONS,
     COMMON_OPTIONS};
 
-static const struct argp_option devices_options[] = {
-    OPTION("json", KEY_JSON, 0, "One JSON object instead of text"), OPTION("help", KEY_HELP, 0, "Show this help"), {0}};
+static const struct argp_option devices_options[] = {CLASS_OPTION,
+                                                     TUNING_OPTION,
+                                                     OPTION("json", KEY_JSON, 0, "One JSON object instead of text"),
+                                                     OPTION("help", KEY_HELP, 0, "Show this help"),
+                                                     {0}};
 
 static const char run_doc[] =
     "Attention with random features, O_i = sum_j A_ij v_j / sum_j A_ij, or exact softmax attention.\v"
-    "Reported: device, class, shape, map, features (M), seconds (from the END of a marker before to the END of a "
+    "Reported: device, class, backend (of the gpu class), shape, map, features (M), seconds (from the END of a marker "
+    "before to the END of a "
     "marker "
     "after, on an in-order profiling queue), wall_seconds (the host's clock around clFinish), tokens_per_second (B n / "
     "seconds, all heads together), relative_error, mean_value_error (the median over heads), workspace_bytes and "
@@ -135,8 +147,11 @@ static const char fit_doc[] =
 static const char advise_doc[] =
     "Says what to use for these queries, keys and values, and what it will cost and err.\v"
     "Errors |O - E|/|E| are those of the estimate on sampled query rows against their exact rows.";
-static const char devices_doc[] = "Every OpenCL platform and device, its capabilities and kernel class, and which one "
-                                  "would be chosen and why ($CLFAVOR_DEVICE counts).";
+static const char devices_doc[] =
+    "Every OpenCL platform and device, its capabilities, kernel class, tuning row and backend, and which one would be "
+    "chosen and why ($CLFAVOR_DEVICE counts).\v"
+    "fused is what the gpu class's fused kernels take: work-items a work-group, and tiles of rows (tokens), features "
+    "and columns of V in steps; docs/gpus.md tells more.";
 
 const options_text options_texts[5] = {[COMMAND_RUN] = {"run", run_doc, run_options},
                                        [COMMAND_FEATURES] = {"features", features_doc, features_options},

@@ -17,18 +17,18 @@ json_t *report_numbers(const double *values, size_t count) {
     return array;
 }
 
-static void print_value(const json_t *value) {
+static void print_value(FILE *to, const json_t *value) {
     if (json_is_string(value))
-        printf("%s", json_string_value(value));
+        fprintf(to, "%s", json_string_value(value));
     else if (json_is_integer(value))
-        printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        fprintf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
-        printf("%.6g", json_real_value(value));
+        fprintf(to, "%.6g", json_real_value(value));
     else
-        printf("%s", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "undefined");
+        fprintf(to, "%s", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "undefined");
 }
 
-void report_lines(json_t *object, const char *indent, const char *prefix) {
+void report_lines_to(FILE *to, json_t *object, const char *indent, const char *prefix) {
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value) {
@@ -38,21 +38,25 @@ void report_lines(json_t *object, const char *indent, const char *prefix) {
             continue;
         if (json_is_object(value)) {
             strncat(name, ".", sizeof name - strlen(name) - 1);
-            report_lines(value, indent, name);
+            report_lines_to(to, value, indent, name);
             continue;
         }
-        printf("%s%s:", indent, name);
+        fprintf(to, "%s%s:", indent, name);
         if (json_is_array(value)) {
             for (size_t i = 0; i < json_array_size(value); ++i) {
-                putchar(' ');
-                print_value(json_array_get(value, i));
+                fputc(' ', to);
+                print_value(to, json_array_get(value, i));
             }
         } else {
-            putchar(' ');
-            print_value(value);
+            fputc(' ', to);
+            print_value(to, value);
         }
-        putchar('\n');
+        fputc('\n', to);
     }
+}
+
+void report_lines(json_t *object, const char *indent, const char *prefix) {
+    report_lines_to(stdout, object, indent, prefix);
 }
 
 int report_print(json_t *object, bool as_json) {

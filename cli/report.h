@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 /* A number, or null where it is not finite, which JSON cannot say. */
 json_t *report_number(double value);
@@ -16,5 +17,7 @@ int report_print(json_t *object, bool as_json);
 
 /* "key: value" lines of an object, each after `indent`. */
 void report_lines(json_t *object, const char *indent, const char *prefix);
+/* The same elsewhere. */
+void report_lines_to(FILE *to, json_t *object, const char *indent, const char *prefix);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "message.h"
+#include "tuning_file.h"
 
 static void on_log(void *user, clfavor_log_level level, const char *message) {
     session *s = user;
@@ -41,8 +42,34 @@ int session_check_cl(cl_int code, const char *doing) {
     return cli_error(CLI_FAILED, "%s failed: OpenCL error %d, %s", doing, code, meaning);
 }
 
-int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class,
-                        const char *kernel_dir) {
+/* With the rows of a file; what the library has against one of them is told with the file's name. */
+static int make_context(session *s, const session_request *request) {
+    tuning_file file;
+    int status = tuning_file_read(&file, tuning_file_path(request->tuning));
+    if (!status) {
+        clfavor_context_desc desc = {.struct_size = sizeof desc,
+                                     .context = s->cl,
+                                     .device = s->device.id,
+                                     .device_class = request->device_class,
+                                     .log = on_log,
+                                     .log_user = s,
+                                     .kernel_dir = request->kernel_dir,
+                                     .tuning = file.rows,
+                                     .tuning_count = file.count};
+        clfavor_status made = clfavor_context_create(&s->context, &desc);
+        size_t row;
+        int used = 0;
+        if (made == CLFAVOR_INVALID_ARGUMENT && sscanf(s->log, "tuning row %zu: %n", &row, &used) == 1 && used)
+            status =
+                cli_error(CLI_USAGE, "'%s': rows[%zu]: %s; correct or remove that row", file.path, row, s->log + used);
+        else
+            status = session_check(s, made, "opening the device");
+    }
+    tuning_file_close(&file);
+    return status;
+}
+
+int session_open_device(session *s, const device_entry *device, const session_request *request) {
     *s = (session){.device = *device, .info.struct_size = sizeof s->info};
     cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
     cl_int code;
@@ -52,16 +79,8 @@ int session_open_device(session *s, const device_entry *device, clfavor_device_c
         s->queue = clCreateCommandQueue(s->cl, device->id, CL_QUEUE_PROFILING_ENABLE, &code);
         status = session_check_cl(code, "making the command queue");
     }
-    if (!status) {
-        clfavor_context_desc desc = {.struct_size = sizeof desc,
-                                     .context = s->cl,
-                                     .device = device->id,
-                                     .device_class = device_class,
-                                     .log = on_log,
-                                     .log_user = s,
-                                     .kernel_dir = kernel_dir};
-        status = session_check(s, clfavor_context_create(&s->context, &desc), "opening the device");
-    }
+    if (!status)
+        status = make_context(s, request);
     if (!status)
         status = session_check(s, clfavor_context_get_info(s->context, &s->info), "opening the device");
     if (status) {
@@ -73,22 +92,18 @@ int session_open_device(session *s, const device_entry *device, clfavor_device_c
     return CLI_OK;
 }
 
-int session_open_kernels(session *s, const char *selector, clfavor_device_class device_class, const char *kernel_dir) {
+int session_open(session *s, const session_request *request) {
     *s = (session){0};
     device_entry *devices;
     size_t count, chosen;
     char why[DEVICE_TEXT];
     int status = device_list(&devices, &count);
     if (!status)
-        status = device_choose(devices, count, selector, &chosen, why);
+        status = device_choose(devices, count, request->selector, &chosen, why);
     if (!status)
-        status = session_open_device(s, &devices[chosen], device_class, kernel_dir);
+        status = session_open_device(s, &devices[chosen], request);
     free(devices);
     return status;
-}
-
-int session_open(session *s, const char *selector, clfavor_device_class device_class) {
-    return session_open_kernels(s, selector, device_class, NULL);
 }
 
 void session_close(session *s) {

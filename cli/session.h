@@ -14,12 +14,17 @@ typedef struct session {
     char log[512];                          /* the library's last error */
 } session;
 
+/* What a session is opened with; every field may be 0. */
+typedef struct session_request {
+    const char *selector; /* of the device */
+    clfavor_device_class device_class;
+    const char *tuning;     /* a file of tuning rows; NULL: $CLFAVOR_TUNING, "": none */
+    const char *kernel_dir; /* as in clfavor_context_desc */
+} session_request;
+
 /* Each returns CLI_OK or an error that was printed. */
-int session_open(session *s, const char *selector, clfavor_device_class device_class);
-/* kernel_dir: as in clfavor_context_desc, or NULL. */
-int session_open_kernels(session *s, const char *selector, clfavor_device_class device_class, const char *kernel_dir);
-int session_open_device(session *s, const device_entry *device, clfavor_device_class device_class,
-                        const char *kernel_dir);
+int session_open(session *s, const session_request *request);
+int session_open_device(session *s, const device_entry *device, const session_request *request);
 void session_close(session *s);
 
 /* Print what failed, and why as far as the library or the code tells, and return the exit code. Both return CLI_OK for

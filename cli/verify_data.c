@@ -66,7 +66,7 @@ static void print_notes(const job *j) {
 static int prepare(job *j) {
     static const char *const names[] = {"q", "k", "v"};
     char error[OUTFILE_ERROR];
-    int status = session_open(&j->session, j->a->device, j->a->device_class);
+    int status = session_open(&j->session, &(session_request){j->a->device, j->a->device_class, j->a->tuning, NULL});
     if (!status && j->a->json && !outfile_open(&j->json, j->a->json, error))
         status = cli_error(CLI_FAILED, "%s", error);
     for (int i = Q; i <= (j->a->v ? V : K) && !status; ++i)

@@ -1,6 +1,7 @@
 #include "verify_mutants.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@ int verify_mutants_run(const verify_arguments *a, verify_result *result) {
                          "the variant with deliberate bugs, '%s', is not there; build it with "
                          "`cmake --build build --target clfavor_mutants`, it is never installed",
                          path);
+    if (a->tuning && setenv("CLFAVOR_TUNING", a->tuning, 1) != 0) /* for the variant */
+        return cli_error(CLI_FAILED, "host memory is exhausted");
     progress p;
     verify_mutants_options mutants = {.program = path,
                                       .device = a->device,

@@ -23,6 +23,7 @@ enum {
     KEY_WORKERS,
     KEY_CLASS,
     KEY_DEVICE,
+    KEY_TUNING,
     KEY_Q,
     KEY_K,
     KEY_V,
@@ -60,6 +61,7 @@ static const struct argp_option table[] = {
     OPTION("causal", KEY_CAUSAL, 0, "With --q and --k: row i sees keys 0 to i only"),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to verify: cpu, gpu or auto (default: by the device)"),
     OPTION("device", KEY_DEVICE, "SEL", "P:D as `clfavor devices' lists them, or a part of a name"),
+    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
 #ifdef CLFAVOR_MUTANTS
     OPTION("mutant", KEY_MUTANT, "NAME", "This deliberate bug is in"),
 #endif
@@ -140,6 +142,7 @@ static int take(void *arguments, int key, char *text, struct argp_state *state) 
         TEXT(KEY_JSON, json);
         TEXT(KEY_REPORT, report);
         TEXT(KEY_DEVICE, device);
+        TEXT(KEY_TUNING, tuning);
         TEXT(KEY_MUTANT, mutant);
         TEXT(KEY_Q, q);
         TEXT(KEY_K, k);
@@ -184,7 +187,7 @@ static int check(const verify_arguments *a) {
     if (own && (a->shards || a->resume_count || a->mutants || a->calibrate || a->list || a->selection_count ||
                 a->junit || a->report || a->level_given || a->alpha > 0.0 || a->workers))
         return cli_error(CLI_USAGE, "verify: --q and --k answer for your own data; of the options for suites only "
-                                    "--seed, --json, --class and --device go with them");
+                                    "--seed, --json, --class, --device and --tuning go with them");
     if (a->shards > 1 && !a->resume_count)
         return cli_error(CLI_USAGE, "verify: --shard needs --resume FILE, where the shard's records go");
     if ((a->mutants || a->calibrate) && (a->shards || a->resume_count))

@@ -15,7 +15,7 @@ typedef struct verify_arguments {
     uint32_t workers, calibrate;
     const char *junit, *json, *report;
     const char *q, *k, *v; /* a user's own data */
-    const char *device;
+    const char *device, *tuning;
     clfavor_device_class device_class;
     bool level_given, seed_given, seed_random, list, mutants, causal;
     const char *mutant; /* the variant only: one mutant, by name */

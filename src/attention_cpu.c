@@ -45,7 +45,12 @@ static void scratch_sizes(clfavor_plan *plan, uint64_t chunk) {
  * would not fit the device's local memory. */
 static clfavor_status choose_chunk(clfavor_plan *plan) {
     uint32_t panel = plan->context->token_panel;
-    uint32_t wanted = plan->desc.chunk ? plan->desc.chunk : plan->desc.causal ? panel : BIDIRECTIONAL_CHUNK;
+    const clfavor_tuning *row = &plan->context->tuning; /* of the cpu class, or all 0 */
+    uint32_t tuned = plan->desc.causal ? row->causal_chunk : row->chunk;
+    uint32_t wanted = plan->desc.chunk    ? plan->desc.chunk
+                      : tuned             ? tuned
+                      : plan->desc.causal ? panel
+                                          : BIDIRECTIONAL_CHUNK;
     uint32_t chunk = wanted > 4096 ? clfavor_round_up(4096, panel) : clfavor_round_up(wanted, panel);
     uint64_t floats = plan->context->local_memory / sizeof(float);
     for (;; chunk -= panel) {
@@ -69,7 +74,7 @@ static clfavor_status choose_chunk(clfavor_plan *plan) {
 /* Enough work-groups for all cores: key ranges, or parts of the features when causal. */
 static void choose_pieces(clfavor_plan *plan, uint32_t groups) {
     uint64_t heads = plan->desc.max_batch * plan->desc.max_heads, units = plan->context->compute_units;
-    uint64_t pieces = plan->desc.pieces;
+    uint64_t pieces = plan->desc.pieces ? plan->desc.pieces : plan->context->tuning.pieces;
     if (!pieces && plan->desc.causal)
         pieces = heads >= 2 * units ? 1 : units;
     else if (!pieces) {

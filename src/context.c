@@ -195,6 +195,12 @@ clfavor_status clfavor_context_get_info(const clfavor_context *context, clfavor_
     mtx_unlock(lock);
     memcpy(own.reason, context->reason, sizeof own.reason);
     memcpy(own.architecture, context->architecture, sizeof own.architecture);
+    own.backend = clfavor_tuning_backend(context, own.backend_reason, sizeof own.backend_reason);
+    if (context->device_class == CLFAVOR_CLASS_GPU) {
+        own.fused = *clfavor_tuning_fused(context);
+        own.fused.vendor = own.fused.architecture = own.fused.device = NULL;
+        own.fused_local_memory = clfavor_tuning_local_bytes(&own.fused);
+    }
     memcpy(own.tuning_reason, context->tuning_reason, sizeof own.tuning_reason);
     return clfavor_info_write(info, &own, sizeof own);
 }

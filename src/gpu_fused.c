@@ -14,19 +14,10 @@ static const char *const output_kernels[] = {"fused_outputs", "fused_causal"};
 /* plan->numbers: the sizes of the tiles */
 enum { GROUP = GPU_OWN_NUMBERS, ROWS, FEATURES, COLUMNS, VECTOR };
 
-static bool fits(const clfavor_context *context, const clfavor_tuning *row) {
-    return clfavor_tuning_local_bytes(row) <= context->local_memory && row->group <= context->max_work_group;
-}
-
-/* The context's row, or the small one where the device is too small for that. */
-static const clfavor_tuning *row_of(const clfavor_plan *plan) {
-    return fits(plan->context, &plan->context->tuning) ? &plan->context->tuning : &clfavor_tuning_small;
-}
-
 static clfavor_status choose(clfavor_plan *plan) {
-    const clfavor_tuning *row = row_of(plan);
     const clfavor_context *context = plan->context;
-    if (!fits(context, row)) {
+    const clfavor_tuning *row = clfavor_tuning_fused(context);
+    if (!clfavor_tuning_fits(context, row)) {
         clfavor_log(
             context, plan->desc.backend ? CLFAVOR_LOG_ERROR : CLFAVOR_LOG_INFO,
             "the fused kernels need %zu bytes of local memory and work-groups of %u, the device has %llu and %llu",
@@ -60,7 +51,7 @@ static clfavor_status build_for(clfavor_plan *plan, bool vector) {
     clfavor_option(&options, "ROWS", plan->numbers[ROWS]);
     clfavor_option(&options, "FEATURES", plan->numbers[FEATURES]);
     clfavor_option(&options, "COLUMNS", plan->numbers[COLUMNS]);
-    clfavor_option(&options, "STEP", row_of(plan)->step);
+    clfavor_option(&options, "STEP", clfavor_tuning_fused(plan->context)->step);
     clfavor_option(&options, "VECTOR", vector);
     clfavor_option(&options, "UNROLLED", !plan->context->is_cpu);
     if (plan->context->sub_group)

@@ -1,7 +1,6 @@
 /* Which row of the tuning database counts for a device. */
 #include "tuning.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 /* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
@@ -9,11 +8,16 @@
 #define COMPUTE_CAPABILITY_MINOR_NV 0x4001
 #define SUB_GROUP_SIZES_INTEL       0x4108 /* cl_intel_required_subgroup_size */
 
+/* Of ASCII; tolower asks the locale. */
+static char lower(char c) {
+    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
 /* Whether `part` is in `text`, whatever the case. */
 static bool contains(const char *text, const char *part) {
     for (; *text; ++text) {
         size_t i = 0;
-        while (part[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+        while (part[i] && lower(text[i]) == lower(part[i]))
             ++i;
         if (!part[i])
             return true;
@@ -73,6 +77,10 @@ static bool power_of_two(uint32_t value) {
 
 const char *clfavor_tuning_problem(const clfavor_tuning *row) {
     uint32_t group = row->group, rows = row->rows, features = row->features, columns = row->columns, step = row->step;
+    if ((unsigned)row->device_class > CLFAVOR_CLASS_GPU || (unsigned)row->backend > CLFAVOR_BACKEND_CLBLAST)
+        return "its class or backend is out of range";
+    if (row->device_class == CLFAVOR_CLASS_CPU)
+        return row->backend ? "a row of the cpu class has no backend, since there is one way only" : NULL;
     if (!power_of_two(group) || group > 1024)
         return "group must be a power of two of at most 1024";
     if (!power_of_two(rows) || !power_of_two(features) || !power_of_two(columns) || rows < 4 || features < 8 ||
@@ -102,6 +110,44 @@ size_t clfavor_tuning_local_bytes(const clfavor_tuning *row) {
     return (size_t)(clfavor_max(keys, clfavor_max(queries, causal)) * sizeof(cl_float));
 }
 
+bool clfavor_tuning_fits(const clfavor_context *context, const clfavor_tuning *row) {
+    return clfavor_tuning_local_bytes(row) <= context->local_memory && row->group <= context->max_work_group;
+}
+
+const clfavor_tuning *clfavor_tuning_fused(const clfavor_context *context) {
+    return clfavor_tuning_fits(context, &context->tuning) ? &context->tuning : &clfavor_tuning_small;
+}
+
+clfavor_backend clfavor_tuning_backend(const clfavor_context *context, char *reason, size_t size) {
+    const clfavor_tuning *row = &context->tuning, *fused = clfavor_tuning_fused(context);
+    if (context->device_class == CLFAVOR_CLASS_CPU) {
+        snprintf(reason, size, "the cpu class has one way only");
+        return CLFAVOR_BACKEND_AUTO;
+    }
+    bool missing = row->backend == CLFAVOR_BACKEND_CLBLAST && !CLFAVOR_CLBLAST;
+    if (row->backend != CLFAVOR_BACKEND_FUSED && !missing) {
+        snprintf(reason, size, "the tuning row says so");
+        return row->backend;
+    }
+    const char *instead = missing ? "the library was built without the row's CLBlast; " : "";
+    if (!clfavor_tuning_fits(context, fused)) {
+        snprintf(reason, size,
+                 "%sfused kernels need %zu bytes of local memory and work-groups of %u, there are %llu, %llu", instead,
+                 clfavor_tuning_local_bytes(fused), fused->group, (unsigned long long)context->local_memory,
+                 (unsigned long long)context->max_work_group);
+        return CLFAVOR_BACKEND_STAGED;
+    }
+    if (fused == row)
+        snprintf(reason, size, "%sthe device has what the tuning row needs", instead);
+    else
+        snprintf(reason, size,
+                 "%ssmall tiles: the row needs %zu bytes of local memory and work-groups of %u, there are %llu, "
+                 "%llu",
+                 instead, clfavor_tuning_local_bytes(row), row->group, (unsigned long long)context->local_memory,
+                 (unsigned long long)context->max_work_group);
+    return CLFAVOR_BACKEND_FUSED;
+}
+
 uint32_t clfavor_tuning_columns(const clfavor_tuning *row, uint32_t value_dim) {
     uint32_t least = 4 * row->group / (row->rows < row->features ? row->rows : row->features);
     uint32_t columns = least > 4 ? least : 4;
@@ -112,10 +158,9 @@ uint32_t clfavor_tuning_columns(const clfavor_tuning *row, uint32_t value_dim) {
 
 /* 0: not for this device; else the more the more closely it names it. */
 static int rank(const clfavor_context *context, const clfavor_tuning *row) {
-    clfavor_device_class device_class = row->device_class ? row->device_class : CLFAVOR_CLASS_GPU;
     bool named = row->device && *row->device, of_architecture = row->architecture && *row->architecture,
          of_vendor = row->vendor && *row->vendor;
-    if (device_class != context->device_class || (named && strcmp(row->device, context->name) != 0) ||
+    if (row->device_class != context->device_class || (named && strcmp(row->device, context->name) != 0) ||
         (of_architecture && strcmp(row->architecture, context->architecture) != 0) ||
         (of_vendor && !contains(context->vendor, row->vendor)))
         return 0;
@@ -130,7 +175,12 @@ static void copy(char *to, size_t size, const char *from, const char **member) {
     *member = to;
 }
 
+/* A row of the cpu class has no tiles and no backend, and 0 stays "chosen" for what it has. */
 static void fill_in(clfavor_tuning *row, const clfavor_tuning *defaults) {
+    if (!row->device_class)
+        row->device_class = CLFAVOR_CLASS_GPU;
+    if (row->device_class == CLFAVOR_CLASS_CPU)
+        return;
 #define FILL(member)                                                                                                   \
     if (!row->member)                                                                                                  \
     row->member = defaults->member
@@ -145,7 +195,7 @@ static void fill_in(clfavor_tuning *row, const clfavor_tuning *defaults) {
 
 clfavor_status clfavor_tuning_choose(clfavor_context *context, const clfavor_tuning *rows, size_t count) {
     const clfavor_tuning *defaults = &clfavor_tuning_rows[clfavor_tuning_row_count - 1];
-    clfavor_tuning best = *defaults, own;
+    clfavor_tuning best = {.struct_size = sizeof best, .device_class = context->device_class}, own;
     int best_rank = 0;
     bool best_own = false;
     for (size_t i = 0; i < count; ++i) {
@@ -154,8 +204,7 @@ clfavor_status clfavor_tuning_choose(clfavor_context *context, const clfavor_tun
         if (status)
             return status;
         fill_in(&own, defaults);
-        const char *problem = (unsigned)own.backend > CLFAVOR_BACKEND_CLBLAST ? "its backend is out of range"
-                                                                              : clfavor_tuning_problem(&own);
+        const char *problem = clfavor_tuning_problem(&own);
         if (problem)
             return CLFAVOR_REFUSE(context, CLFAVOR_INVALID_ARGUMENT, "tuning row %zu: %s", i, problem);
         int own_rank = rank(context, &own);
@@ -179,6 +228,10 @@ clfavor_status clfavor_tuning_choose(clfavor_context *context, const clfavor_tun
     copy(context->tuning_architecture, sizeof context->tuning_architecture, best.architecture,
          &context->tuning.architecture);
     copy(context->tuning_device, sizeof context->tuning_device, best.device, &context->tuning.device);
+    if (!best_rank) { /* the cpu class, for which the library has no rows */
+        snprintf(context->tuning_reason, sizeof context->tuning_reason, "no row: the library chooses by the shape");
+        return CLFAVOR_SUCCESS;
+    }
     snprintf(context->tuning_reason, sizeof context->tuning_reason, "%s row for %s%s",
              best_own ? "the caller's" : "the library's",
              best_rank > 4   ? "this device"

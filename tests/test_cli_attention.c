@@ -10,6 +10,7 @@
 #include "../cli/message.c"
 #include "../cli/progress.c"
 #include "../cli/session.c"
+#include "../cli/tuning_file.c"
 
 typedef struct problem {
     bool exact, causal;
@@ -76,7 +77,7 @@ static float *results(const session *s, const problem *p, clfavor_attention_args
 START_TEST(parts_make_the_whole) {
     const problem *p = &problems[_i];
     session s;
-    ck_assert_int_eq(session_open(&s, NULL, CLFAVOR_CLASS_AUTO), CLI_OK);
+    ck_assert_int_eq(session_open(&s, &(session_request){0}), CLI_OK);
     size_t sizes[] = {(size_t)(p->batch * p->heads * p->n * p->d), (size_t)(p->batch * p->heads_kv * p->n_k * p->d),
                       (size_t)(p->batch * p->heads_kv * p->n_k * p->dv)};
     cl_mem inputs[3];

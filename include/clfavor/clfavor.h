@@ -87,7 +87,7 @@ typedef struct clfavor_tuning {
     const char *device;       /**< NULL: any; else the whole CL_DEVICE_NAME */
     clfavor_device_class device_class;             /**< the row is for this class; 0: gpu */
     clfavor_backend backend;                       /**< what AUTO means; 0: FUSED */
-    uint32_t group, rows, features, columns, step; /**< 0: as the library's default row */
+    uint32_t group, rows, features, columns, step; /**< gpu class; 0: as the library's default row */
     uint32_t chunk, causal_chunk;                  /**< tokens a chunk; 0: chosen. Fused: causal chunks have `rows` */
     uint32_t pieces;                               /**< cpu class: parts a head is split into; 0: chosen */
     uint32_t vector; /**< fused: loads of 16 bytes where tensors allow them; 0: on devices that are no CPUs, 1: always,
@@ -109,15 +109,20 @@ typedef struct clfavor_context_desc {
 typedef struct clfavor_context_info {
     size_t struct_size; /**< set by the caller before the call */
     clfavor_device_class device_class;
-    uint32_t vector_width;   /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
-    uint32_t compute_units;  /**< as the device reports them */
-    uint64_t local_memory;   /**< bytes */
-    uint32_t programs;       /**< programs in the cache */
-    double build_seconds;    /**< spent in the OpenCL compiler since the context was made */
-    char reason[160];        /**< why this class was chosen, for a person */
-    char architecture[64];   /**< "sm_80", "gfx90a", "cpu"; empty where the device does not tell */
-    clfavor_tuning tuning;   /**< the row in use, with defaults filled in; its strings belong to the context */
-    char tuning_reason[160]; /**< which row that is and why, for a person */
+    uint32_t vector_width;       /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
+    uint32_t compute_units;      /**< as the device reports them */
+    uint64_t local_memory;       /**< bytes */
+    uint32_t programs;           /**< programs in the cache */
+    double build_seconds;        /**< spent in the OpenCL compiler since the context was made */
+    char reason[160];            /**< why this class was chosen, for a person */
+    char architecture[64];       /**< "sm_80", "gfx90a", "cpu"; empty where the device does not tell */
+    clfavor_tuning tuning;       /**< the row in use, with defaults filled in; its strings belong to the context */
+    char tuning_reason[160];     /**< which row that is and why, for a person */
+    clfavor_backend backend;     /**< gpu class: what AUTO takes for attention; AUTO for the cpu class */
+    char backend_reason[160];    /**< why, for a person */
+    uint64_t fused_local_memory; /**< gpu class: bytes of it that the fused kernels need */
+    clfavor_tuning fused;        /**< gpu class: the row that the fused kernels take, `tuning` or, where the device is
+                                    too small for that, a smaller one; its strings are NULL */
 } clfavor_context_info;
 
 /** Errors: INVALID_ARGUMENT, MISMATCH (device not of the context), OUT_OF_MEMORY, OPENCL. */
