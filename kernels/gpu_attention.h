@@ -41,6 +41,7 @@ typedef struct clfavor_gpu_wave {
     uint column, columns;
     uint first; /* 1: there is no state yet */
     uint causal;
+    uint one_pass; /* fused: 1: the kernel of the states scans, too */
 } clfavor_gpu_wave;
 
 #ifndef __OPENCL_VERSION__

@@ -1,9 +1,10 @@
 /* The gpu class's attention, fused: the launches of kernels/gpu_fused_*.cl. Features live in local memory only.
- *   keys of a wave: state of each chunk, references, scan;
+ *   keys of a wave: state of each chunk, references, scan; or all of it in one launch where heads fill the device;
  *   queries of a wave: outputs of tiles of rows, or, causal, of chunks. */
 #include "gpu.h"
 
-#define MAX_CHUNK 4096u
+#define MAX_CHUNK     4096u
+#define GROUPS_A_UNIT 2u /* of the states' kernel, for one pass over the chunks */
 
 /* STATES and OUTPUTS twice: the second is for tensors whose rows begin on 16 bytes. */
 enum { STATES = GPU_OWN_KERNELS, OUTPUTS = STATES + 2, REFERENCES = OUTPUTS + 2, SCAN };
@@ -113,11 +114,20 @@ static uint64_t column_tiles(const gpu_work *work) {
     return clfavor_ceil_div(work->wave.columns, work->plan->numbers[COLUMNS]);
 }
 
-static clfavor_status keys(const gpu_work *work) {
-    const clfavor_call *call = work->call;
+/* Whether there are groups enough without chunks side by side. */
+static bool fills_the_device(const gpu_work *work, uint64_t groups) {
+    return gpu_references(work->plan) == work->plan->features && column_tiles(work) == 1 &&
+           groups >= GROUPS_A_UNIT * (uint64_t)work->plan->context->compute_units;
+}
+
+static clfavor_status keys(const gpu_work *whole) {
+    const clfavor_call *call = whole->call;
+    uint64_t features = whole->plan->features, tiles = clfavor_ceil_div(features, whole->plan->numbers[FEATURES]);
+    uint64_t state = features * (clfavor_ceil_div(whole->wave.columns, 4) * 4 + 4);
+    gpu_work own = *whole, *work = &own;
     const clfavor_gpu_wave *wave = &work->wave;
-    uint64_t features = work->plan->features, tiles = clfavor_ceil_div(features, work->plan->numbers[FEATURES]);
-    uint64_t state = features * (clfavor_ceil_div(wave->columns, 4) * 4 + 4);
+    work->wave.one_pass = fills_the_device(whole, tiles * wave->states);
+    uint64_t chunks = wave->one_pass ? 1 : clfavor_ceil_div(wave->tokens, wave->chunk);
     const clfavor_arg wave_args[] = {GPU_WAVE_ARGS};
     const clfavor_arg state_args[] = {GPU_WAVE_ARGS,
                                       CLFAVOR_ARG(call->k.buffer),
@@ -126,11 +136,12 @@ static clfavor_status keys(const gpu_work *work) {
                                       CLFAVOR_ARG(call->v.view),
                                       CLFAVOR_ARG(call->weights->buffer),
                                       CLFAVOR_ARG(call->weights->layout)};
-    clfavor_status status;
-    if ((status =
-             launch_groups(work, STATES + vector_kernel(work), state_args, sizeof state_args / sizeof *state_args,
-                           tiles * column_tiles(work), clfavor_ceil_div(wave->tokens, wave->chunk), wave->states)) ||
-        (status = GPU_LAUNCH(REFERENCES, wave_args, gpu_references(work->plan), wave->states, 1)))
+    clfavor_status status =
+        launch_groups(work, STATES + vector_kernel(work), state_args, sizeof state_args / sizeof *state_args,
+                      tiles * column_tiles(work), chunks, wave->states);
+    if (status || wave->one_pass)
+        return status;
+    if ((status = GPU_LAUNCH(REFERENCES, wave_args, gpu_references(work->plan), wave->states, 1)))
         return status;
     return GPU_LAUNCH(SCAN, wave_args, state, wave->states, 1);
 }
