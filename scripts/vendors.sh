@@ -1,12 +1,11 @@
 #!/bin/sh
 # Compiles the kernels for GPUs, without one, with the compilers of their vendors as far as they can be had, and prints a
 # table of what became of them: registers, spills, memory, occupancy, and the hot loop's instructions. Fails if a
-# compiler rejects a kernel, or if one spills or uses private memory beyond what scripts/vendors/known.txt allows.
-# Usage: vendors.sh [--quick] [--min-fma-share [REGEX=]X]... [TABLE.md]
-#   --quick              one variant a kernel and target
-#   --min-fma-share      fails also if less than X of the instructions of a hot loop with multiply-adds are such (of
-#                        kernels that match REGEX)
-#   TABLE.md             also writes the table there, with an explanation
+# compiler rejects a kernel, or if one spills or uses private memory beyond what scripts/vendors/known.txt allows, or
+# does not keep to scripts/vendors/bounds.txt.
+# Usage: vendors.sh [--quick] [TABLE.md]
+#   --quick     one variant a kernel, tuning row and target
+#   TABLE.md    also writes the table there, with an explanation
 # CLFAVOR_VENDORS is the folder for compilers (build/vendors), CLFAVOR_LLVM the version of LLVM (16).
 # shellcheck disable=SC2317 # functions are called by names that are put together
 set -eu
@@ -20,14 +19,10 @@ group=64 # work-items a group that occupancy is computed for, unless a kernel re
 ptxas_wheel=nvidia-cuda-nvcc-cu12==12.9.86   # later ones do not know sm_70
 nvdisasm_wheel=nvidia-cuda-nvdisasm==13.5.37 # does not know sm_70
 
-quick=0 minimum='' table=''
+quick=0 table=''
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=1 ;;
-    --min-fma-share)
-        minimum="$minimum ${2:?--min-fma-share needs a number}"
-        shift
-        ;;
     -*)
         sed -n 's/^# \(Usage.*\)/\1/p' "$0" >&2
         exit 2
@@ -52,13 +47,16 @@ say() { echo "vendors: $*" >&2; }
 quietly() { "$@" >>"$log" 2>&1; }
 setup() { quietly sh "$scripts/setup.sh" "$@"; }
 
-# The sizes of the shipped tuning rows that are meant for GPUs: GROUP ROWS FEATURES COLUMNS STEP.
+# The sizes of the shipped tuning rows that count for a vendor's devices, GROUP ROWS FEATURES COLUMNS STEP: its own, or
+# the default; and those for devices that are too small for it.
 tuning_rows() {
-    grep -v '"cpu"' "$root/src/tuning_rows.c" | sed -n 's/.*SIZES(\([0-9][0-9, ]*\)).*/\1/p' | tr -d , | sort -u
+    rows=$root/src/tuning_rows.c
+    grep -i "ROW(\"$1\"" "$rows" || grep 'ROW(NULL, NULL, NULL' "$rows"
+    sed -n '/clfavor_tuning_small/,$p' "$rows"
 }
 
 # The variants, one a line: the kernel file, then the options that src/plan.c and the backends give it; the first of a
-# file (and KEY) is what --quick compiles and whose hot loop is counted. Families: 0 exponential, 1 trig, 2 trig-phase,
+# file (and KEY) is what --quick compiles and whose hot loop is counted. Argument: the vendor. Families: 0 exponential, 1 trig, 2 trig-phase,
 # 3 relu, 4 elu; GENERAL, EXACT and CORRECT go with the exponential alone, the last two not with causal.
 variants() {
     options() { echo "FAMILY=$1 GENERAL=$2 EXACT=$3 CORRECT=$4 DIM=$5 VALUE_DIM=64 VL=1 PANEL=16"; }
@@ -70,10 +68,9 @@ variants() {
     }
     exact() { echo "gpu_exact.cl DIM=$1 VALUE_DIM=64 VL=1 KEYS=16 COLUMNS=32"; }
     features() { echo "features.cl KEY=$1 FAMILY=$2 GENERAL=$3 DIM=$4 VL=1 PANEL=16 TOKENS=1 GROUP=1"; }
-    # The default row comes last in the database, and here first.
-    tuning_rows | sort -rn >"$work/rows"
-    while read -r group rows columns_of_features columns step; do
-        tiles="VECTOR=1 GROUP=$group ROWS=$rows FEATURES=$columns_of_features COLUMNS=$columns STEP=$step"
+    tuning_rows "$1" | sed -n 's/.*SIZES(\([0-9][0-9, ]*\)).*/\1/p' | tr -d , | awk '!seen[$0]++' >"$work/rows"
+    while read -r items tokens features columns step; do
+        tiles="VECTOR=1 GROUP=$items ROWS=$tokens FEATURES=$features COLUMNS=$columns STEP=$step"
         fused 0 0 0 0 64
         [ $quick = 0 ] || continue
         for flags in '0 0 1' '0 1 0' '0 1 1' '1 0 0' '1 0 1' '1 1 0' '1 1 1'; do
@@ -166,12 +163,19 @@ compile_nvidia() (
     target=$1 file=$2 out=$3
     shift 3
     ptx=$work/ptx.$(echo "$file" "$@" | cksum | cut -d ' ' -f 1)
+    limit= # as src/gpu_fused.c asks for
+    case $target:$file in
+    sm_[89]*:*gpu_fused_*) limit=-maxrregcount=$((32768 / $(echo "$@" | sed 's/.*-DGROUP=\([0-9]*\).*/\1/'))) ;;
+    esac
+    [ "$limit" != -maxrregcount=512 ] || limit=
     [ -s "$ptx" ] || {
         clang -target nvptx64-nvidia-nvcl -DFP_FAST_FMAF=1 "$@" -emit-llvm -c -o "$out.bc" "$file" &&
             "llvm-link-$llvm" --only-needed --suppress-warnings "$out.bc" "$builtins" -o "$out.linked.bc" &&
             "opt-$llvm" -O3 "$out.linked.bc" -o "$out.opt.bc" &&
             "llc-$llvm" -O3 -mcpu=sm_70 -mattr=+ptx70 "$out.opt.bc" -o "$ptx"
-    } >"$out.log" 2>&1 && ln -sf "$ptx" "$out.ptx" && "$ptxas" -v -arch="$target" "$ptx" -o "$out.cubin" >>"$out.log" 2>&1
+    } >"$out.log" 2>&1 || return 1
+    # shellcheck disable=SC2086 # one word or none
+    ln -sf "$ptx" "$out.ptx" && "$ptxas" -v $limit -arch="$target" "$ptx" -o "$out.cubin" >>"$out.log" 2>&1
 )
 
 records_nvidia() (
@@ -253,6 +257,11 @@ compile_intel() (
     target=$1 file=$2 out=$3
     shift 3
     mkdir -p "$out.dump"
+    # The smallest sub-group that the device has, as the library asks for.
+    case $target in
+    pvc) set -- "$@" -DSUB_GROUP=16 ;;
+    *) set -- "$@" -DSUB_GROUP=8 ;;
+    esac
     "$ocloc" compile -file "$file" -device "$target" -output "${out##*/}" -out_dir "${out%/*}" -output_no_suffix \
         --format zebin -options "-cl-std=CL1.2 -I$kernels $*" >"$out.log" 2>&1 || return 1
     quietly "$ocloc" disasm -file "$out" -device "$target" -dump "$out.dump"
@@ -319,7 +328,7 @@ vendor() {
         fi
     done
     start=$(date +%s)
-    variants >"$work/variants"
+    variants "$name" >"$work/variants"
     number=0
     while read -r file options; do
         number=$((number + 1))
@@ -352,7 +361,7 @@ vendor() {
 }
 
 for path in "$kernels"/gpu_*.cl "$kernels"/features.cl; do
-    variants | grep -q "^${path##*/} " || fail "${path##*/} has no variants in scripts/vendors.sh" /dev/null
+    variants nvidia | grep -q "^${path##*/} " || fail "${path##*/} has no variants in scripts/vendors.sh" /dev/null
 done
 
 vendor nvidia sm_70 sm_80 sm_90
@@ -362,13 +371,14 @@ vendor intel tgllp dg2 pvc
 all=1
 [ $quick = 0 ] && ! grep -q ' could not be had$' "$work/skipped" || all=0
 result=0
-awk -v min="$minimum" -v all="$all" -f "$scripts/vendors/table.awk" stage=known "$scripts/vendors/known.txt" \
+awk -v all="$all" -f "$scripts/vendors/table.awk" stage=bounds "$scripts/vendors/bounds.txt" \
+    stage=known "$scripts/vendors/known.txt" \
     stage=skipped "$work/skipped" stage=records FS='\t' "$work/records" >"$work/table" || result=1
 cat "$work/table"
 [ ! -s "$work/skipped" ] || say "not everything could be compiled; see the table's last lines"
 
 if [ -n "$table" ]; then
-    how="$(variants | wc -l) variants a target"
+    how="$(variants nvidia | wc -l) variants a target"
     [ $quick = 0 ] || how="$how, --quick"
     {
         cat <<TEXT
@@ -379,7 +389,8 @@ gpu class are compiled with the options that the library gives them, for NVIDIA 
 ptxas to machine code, for AMD by clang $llvm with ROCm's device libraries, for Intel by ocloc. The drivers' own front
 ends may differ, but their back ends are these or close relatives, so this shows what to expect and, above all, whether
 a change of a kernel makes it better or worse. A compiler that rejects a kernel makes the script fail, as do spilled
-registers and private memory beyond what [known.txt](../scripts/vendors/known.txt) allows; the kernels of the cpu class
+registers and private memory beyond what [known.txt](../scripts/vendors/known.txt) allows,
+and a kernel that does not keep to [bounds.txt](../scripts/vendors/bounds.txt); the kernels of the cpu class
 must pass the front ends ($(sort "$work/cpu" | uniq -c | awk '{ printf "%s%s: %d", n++ ? ", " : "", $2, $1 }') variants).
 
 A row shows the worst of a kernel's variants (feature maps, options, d = 13 to 128). **Registers** are those of a

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device.h"
 #include "program.h"
 #include "tuning.h"
 
@@ -144,7 +145,7 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
     if (!status)
         status = clfavor_device_names(context);
     if (!status) {
-        clfavor_device_sub_group(context);
+        clfavor_device_compiler(context);
         status = clfavor_tuning_choose(context, desc.tuning, desc.tuning ? desc.tuning_count : 0);
     }
     if (!status && desc.kernel_dir) {

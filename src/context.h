@@ -18,8 +18,9 @@ struct clfavor_context {
     char *kernel_dir;
     clfavor_device_class device_class;
     char reason[160];
-    bool is_cpu;        /* the device, whatever the class */
-    uint32_t sub_group; /* Intel GPUs: the smallest one that can be asked for; 0: there is no such extension */
+    bool is_cpu;           /* the device, whatever the class */
+    uint32_t sub_group;    /* Intel GPUs: the smallest one that can be asked for; 0: there is no such extension */
+    bool limits_registers; /* NVIDIA from sm_80 on: the compiler takes a limit of registers a work-item */
     char vendor[64], name[256], architecture[64];
     clfavor_tuning tuning; /* with every size; its strings are the next ones */
     char tuning_vendor[64], tuning_architecture[64], tuning_device[256];

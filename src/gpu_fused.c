@@ -4,7 +4,8 @@
 #include "gpu.h"
 
 #define MAX_CHUNK     4096u
-#define GROUPS_A_UNIT 2u /* of the states' kernel, for one pass over the chunks */
+#define REGISTERS     32768u /* NVIDIA: half of a multiprocessor's, so that one group works where another waits */
+#define GROUPS_A_UNIT 2u     /* of the states' kernel, for one pass over the chunks */
 
 /* STATES and OUTPUTS twice: the second is for tensors whose rows begin on 16 bytes. */
 enum { STATES = GPU_OWN_KERNELS, OUTPUTS = STATES + 2, REFERENCES = OUTPUTS + 2, SCAN };
@@ -57,6 +58,8 @@ static clfavor_status build_for(clfavor_plan *plan, bool vector) {
     clfavor_option(&options, "UNROLLED", !plan->context->is_cpu);
     if (plan->context->sub_group)
         clfavor_option(&options, "SUB_GROUP", plan->context->sub_group);
+    if (plan->context->limits_registers && plan->numbers[GROUP] > REGISTERS / 255)
+        clfavor_compiler_option(&options, "-cl-nv-maxrregcount", REGISTERS / plan->numbers[GROUP]);
     clfavor_status status;
     if ((status = clfavor_plan_kernels(plan, "gpu_fused_keys.cl", &options, STATES + vector, state_kernel, 1)) ||
         (status = clfavor_plan_kernels(plan, causal ? "gpu_fused_causal.cl" : "gpu_fused_queries.cl", &options,

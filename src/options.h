@@ -13,5 +13,7 @@ typedef struct clfavor_options {
 void clfavor_options_init(clfavor_options *options);
 /* -D name=value; refusing to define a name twice is a programming error that sets overflow. */
 void clfavor_option(clfavor_options *options, const char *name, uint64_t value);
+/* name=value: an option of a vendor's compiler. */
+void clfavor_compiler_option(clfavor_options *options, const char *name, uint64_t value);
 
 #endif

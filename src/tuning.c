@@ -3,73 +3,7 @@
 
 #include <stdio.h>
 
-/* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
-#define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
-#define COMPUTE_CAPABILITY_MINOR_NV 0x4001
-#define SUB_GROUP_SIZES_INTEL       0x4108 /* cl_intel_required_subgroup_size */
-
-/* Of ASCII; tolower asks the locale. */
-static char lower(char c) {
-    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-
-/* Whether `part` is in `text`, whatever the case. */
-static bool contains(const char *text, const char *part) {
-    for (; *text; ++text) {
-        size_t i = 0;
-        while (part[i] && lower(text[i]) == lower(part[i]))
-            ++i;
-        if (!part[i])
-            return true;
-    }
-    return !*part;
-}
-
-static clfavor_status query_text(clfavor_context *context, cl_device_info what, char *text, size_t size,
-                                 const char *call) {
-    char value[1024] = "";
-    size_t length = 0;
-    cl_int code = clGetDeviceInfo(context->device, what, 0, NULL, &length);
-    if (code == CL_SUCCESS && length <= sizeof value)
-        code = clGetDeviceInfo(context->device, what, length, value, NULL);
-    clfavor_status status = clfavor_check_cl(context, code, call);
-    value[sizeof value - 1] = '\0';
-    snprintf(text, size, "%.*s", (int)(size - 1), value);
-    return status;
-}
-
-clfavor_status clfavor_device_names(clfavor_context *context) {
-    clfavor_status status;
-    if ((status = query_text(context, CL_DEVICE_VENDOR, context->vendor, sizeof context->vendor,
-                             "clGetDeviceInfo(CL_DEVICE_VENDOR)")) ||
-        (status = query_text(context, CL_DEVICE_NAME, context->name, sizeof context->name,
-                             "clGetDeviceInfo(CL_DEVICE_NAME)")))
-        return status;
-    cl_uint major = 0, minor = 0;
-    char *out = context->architecture;
-    size_t size = sizeof context->architecture;
-    out[0] = '\0';
-    if (context->is_cpu)
-        snprintf(out, size, "cpu");
-    else if (contains(context->vendor, "nvidia") &&
-             clGetDeviceInfo(context->device, COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) == CL_SUCCESS &&
-             clGetDeviceInfo(context->device, COMPUTE_CAPABILITY_MINOR_NV, sizeof minor, &minor, NULL) == CL_SUCCESS)
-        snprintf(out, size, "sm_%u%u", major, minor);
-    else if (strncmp(context->name, "gfx", 3) == 0) /* AMD's name of a device is its architecture, then its features */
-        snprintf(out, size, "%.*s", (int)strcspn(context->name, ":- "), context->name);
-    return CLFAVOR_SUCCESS;
-}
-
-void clfavor_device_sub_group(clfavor_context *context) {
-    size_t sizes[16], length = 0;
-    context->sub_group = 0;
-    if (context->is_cpu || !contains(context->vendor, "intel") ||
-        clGetDeviceInfo(context->device, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &length) != CL_SUCCESS)
-        return;
-    for (size_t i = 0; i < length / sizeof *sizes && i < sizeof sizes / sizeof *sizes; ++i)
-        if (!context->sub_group || sizes[i] < context->sub_group)
-            context->sub_group = (uint32_t)sizes[i];
-}
+#include "device.h"
 
 static bool power_of_two(uint32_t value) {
     return value && !(value & (value - 1));
@@ -162,7 +96,7 @@ static int rank(const clfavor_context *context, const clfavor_tuning *row) {
          of_vendor = row->vendor && *row->vendor;
     if (row->device_class != context->device_class || (named && strcmp(row->device, context->name) != 0) ||
         (of_architecture && strcmp(row->architecture, context->architecture) != 0) ||
-        (of_vendor && !contains(context->vendor, row->vendor)))
+        (of_vendor && !clfavor_contains(context->vendor, row->vendor)))
         return 0;
     return 1 + (named ? 4 : 0) + (of_architecture ? 2 : 0) + (of_vendor ? 1 : 0);
 }

@@ -34,9 +34,4 @@ clfavor_backend clfavor_tuning_backend(const clfavor_context *context, char *rea
 /* Columns of V in a tile for dv: a power of two, at most the row's, not below what its work-groups need. */
 uint32_t clfavor_tuning_columns(const clfavor_tuning *row, uint32_t value_dim);
 
-/* Asks the device for its vendor, name and architecture. */
-clfavor_status clfavor_device_names(clfavor_context *context);
-/* And for the sub-group size that kernels should require. */
-void clfavor_device_sub_group(clfavor_context *context);
-
 #endif

@@ -92,6 +92,8 @@ END {
     for (i = 0; i < count; ++i) {
         name = names[i]
         size = name in required ? required[name] : group
+        if (name ~ /^fused_(states|outputs|causal)$/ && match(variant, / GROUP=[0-9]+ ROWS=/)) # clang does not say
+            size = substr(variant, RSTART + 7, RLENGTH - 13)
         printf "%s\t%s\t%s\t%s\t%d\t-\t%d\t-\t%d\t%d\t%d\t64\twarps\t%s\n", target, name, file, variant,
             registers[name], spills[name], local_bytes[name], stack[name],
             warps(registers[name], local_bytes[name], size), name in hot ? hot[name] : "-\t-\t-\t-\t-"

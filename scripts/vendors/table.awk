@@ -1,16 +1,22 @@
 # The table of all records (see nvidia.awk), one row a kernel and target: the worst of its variants, and the hot loop of
 # the first one. Files: stage=known known.txt, stage=skipped lines of target and reason, stage=records; all=1 if these are
-# all that there can be. Exits with 1 if a
-# kernel spills or uses private memory beyond what known.txt allows, or, with -v min="[REGEX=]X ...", has a smaller share
-# of multiply-adds in its hot loop. Messages go to stderr.
+# all that there can be; before them stage=bounds bounds.txt. Exits with 1 if a kernel spills or uses private memory beyond
+# what known.txt allows, or does not keep to bounds.txt. Messages go to stderr.
 
 BEGIN {
-    known = skips = rows = failed = 0
+    known = skips = rows = failed = bounds = 0
 }
 
 function complain(text) {
     print "vendors: " text >"/dev/stderr"
     failed = 1
+}
+
+# Once a kernel, target and kind of complaint.
+function breaks(kernel, target, text,    kind) {
+    kind = kernel " " target " " (text ~ /multiply-adds/)
+    if (!broken[kind]++)
+        complain(kernel " on " target ": " text)
 }
 
 function larger(a, b) {
@@ -38,6 +44,9 @@ stage == "known" && NF && !/^#/ && $3 != "rejected" {
     known_spills[known] = $3
     known_private[known++] = $4
 }
+stage == "bounds" && NF && !/^#/ {
+    bound[bounds++] = $0
+}
 stage == "skipped" {
     skipped[skips++] = $0
 }
@@ -50,18 +59,18 @@ stage != "records" {
         order[rows++] = id
         low[id] = $11
         loop[id] = $14 FS $15 FS $16 FS $17 FS $18
-        split(min, bounds, " ")
-        for (i in bounds) {
-            regex = bounds[i] ~ /=/ ? bounds[i] : "=" bounds[i]
-            bound = regex
-            sub(/=.*/, "", regex)
-            sub(/.*=/, "", bound)
-            if ($16 + 0 && $2 ~ regex && $16 / $15 < bound + 0)
-                complain(sprintf("%s on %s: %.2f of the hot loop's instructions are multiply-adds, not %s", $2, $1,
-                                 $16 / $15, bound))
-        }
     }
     ++variants[id]
+    for (i = 0; i < bounds; ++i) {
+        split(bound[i], of, " ")
+        if ($2 !~ "^(" of[1] ")$" || $1 !~ "^(" of[2] ")$")
+            continue
+        if ($5 > of[3] + 0 || $9 > of[4] + 0 || $11 + 0 < of[5] + 0)
+            breaks($2, $1, sprintf("%d registers, %d local bytes, occupancy %d: not within %d, %d, %d, with %s", $5, $9, $11,
+                                   of[3], of[4], of[5], $4))
+        if (variants[id] == 1 && $16 + 0 && $16 / $15 < of[6] + 0)
+            breaks($2, $1, sprintf("%.2f of the hot loop's instructions are multiply-adds, not %s", $16 / $15, of[6]))
+    }
     registers[id] = larger(registers[id], $5)
     scalars[id] = larger(scalars[id], $6)
     spills[id] = larger(spills[id], $7)
