@@ -115,7 +115,8 @@ __kernel void values(__global float *workspace, clfavor_gpu_wave wave, clfavor_s
         return;
     const ulong place = (ulong)state * wave.capacity + t;
     float value = 0.0f;
-    if (t < wave.tokens && !(EXACT && workspace[wave.key_scalars + place] == NEG_INF)) {
+    const bool left_out = EXACT ? workspace[wave.key_scalars + place] == NEG_INF : false;
+    if (t < wave.tokens && !left_out) {
         v += state_place(view, sizes, wave.state + state) + (wave.token + t) * view.token + wave.column;
         value = column < wave.columns ? v[column] : 1.0f;
     }

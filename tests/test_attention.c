@@ -23,11 +23,11 @@ static void teardown(void) {
     test_close(&device);
 }
 
-static void check_case(test_case c, double bound) {
+static void check_case_by(test_case c, double bound, int first, int last) {
     c = test_case_resolve(c);
     test_inputs inputs = test_inputs_create(&c);
     test_reference reference = test_run_reference(&c, &inputs);
-    for (int i = 0; i < 2; ++i) {
+    for (int i = first; i <= last; ++i) {
         test_outputs outputs = test_run(&device, contexts[i], &c, &inputs);
         size_t skipped;
         double error = test_case_error(&c, &outputs, &reference, &skipped), limit = test_case_tolerance(&c, &reference);
@@ -57,6 +57,10 @@ static void check_case(test_case c, double bound) {
     test_inputs_free(&inputs);
 }
 
+static void check_case(test_case c, double bound) {
+    check_case_by(c, bound, 0, 1);
+}
+
 static const clfavor_map maps[] = {CLFAVOR_MAP_POSITIVE,   CLFAVOR_MAP_HYPERBOLIC, CLFAVOR_MAP_TRIG,
                                    CLFAVOR_MAP_TRIG_PHASE, CLFAVOR_MAP_GAUSSIAN,   CLFAVOR_MAP_RELU,
                                    CLFAVOR_MAP_ELU};
@@ -74,6 +78,7 @@ static const test_case shapes[] = {
     {.n = 200, .n_k = 199, .d = 24, .dv = 16, .m = 48, .chunk = 100, .pieces = 2},
 };
 
+/* The gpu class does each shape one way only, causal or not, in turn: its kernels take long to compile for a CPU. */
 START_TEST(odd_shapes) {
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; ++s)
         for (uint32_t causal = 0; causal < 2; ++causal) {
@@ -85,7 +90,7 @@ START_TEST(odd_shapes) {
                 c.n_k = 0;
             if (test_is_signed(c.map) && c.sigma == 0.0)
                 c.sigma = 0.5; /* keeps the sums from cancelling */
-            check_case(c, 5e-5);
+            check_case_by(c, 5e-5, 0, (s + causal + (size_t)_i) % 2);
         }
 }
 END_TEST

@@ -189,6 +189,16 @@ START_TEST(plans) {
     test_refused(&device, clfavor_plan_create(&plan, context, &desc), CLFAVOR_DEVICE_MEMORY,
                  "clCreateProgramWithSource failed with OpenCL code -5");
     ck_assert_ptr_null(plan);
+    if (_i) { /* left to choose, the gpu class goes on with its other way */
+        inject(BUILD_PROGRAM, 0, CL_COMPILER_NOT_AVAILABLE);
+        clfavor_plan_info info = {.struct_size = sizeof info};
+        ck_assert_int_eq(clfavor_plan_create(&plan, context, &desc), CLFAVOR_SUCCESS);
+        ck_assert(test_logged(&device, "warning the device's compiler does not take the fused kernels"));
+        ck_assert_int_eq(clfavor_plan_get_info(plan, &info), CLFAVOR_SUCCESS);
+        ck_assert_int_eq(info.backend, CLFAVOR_BACKEND_STAGED);
+        clfavor_plan_destroy(plan);
+        desc.backend = CLFAVOR_BACKEND_FUSED;
+    }
     inject(BUILD_PROGRAM, 0, CL_COMPILER_NOT_AVAILABLE);
     ck_assert_int_eq(clfavor_plan_create(&plan, context, &desc), CLFAVOR_BUILD_FAILED);
     ck_assert(test_logged(&device, "error clBuildProgram failed with OpenCL code -3"));
