@@ -115,8 +115,11 @@ __kernel void values(__global float *workspace, clfavor_gpu_wave wave, clfavor_s
         return;
     const ulong place = (ulong)state * wave.capacity + t;
     float value = 0.0f;
-    const bool left_out = EXACT ? workspace[wave.key_scalars + place] == NEG_INF : false;
-    if (t < wave.tokens && !left_out) {
+    bool counts = t < wave.tokens;
+#if EXACT
+    counts = counts && workspace[wave.key_scalars + place] != NEG_INF;
+#endif
+    if (counts) {
         v += state_place(view, sizes, wave.state + state) + (wave.token + t) * view.token + wave.column;
         value = column < wave.columns ? v[column] : 1.0f;
     }
