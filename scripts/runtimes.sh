@@ -19,7 +19,7 @@ jobs=$(getconf _NPROCESSORS_ONLN)
 intel_wheels="intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0 tcmlib==1.6.0"
 
 # Those that have most to say about kernels in the least time.
-intel_quick='^test_(context|exact_keys|exponential|rule_values|rule_bits|events)$'
+intel_quick='^test_(context|attention_gpu|exact_keys|events)$'
 threads_tests='^test_(attention|attention_gpu|prefix|rule_bits|exact|features|events)$'
 threads_quick='^test_(attention_gpu|rule_bits|events)$'
 
