@@ -10,7 +10,6 @@
 #define SMALL_COLUMNS  16u
 #define FIRST_CHUNKS   8u     /* a wave gets so many before states run side by side, then more if there is room */
 #define MAX_SLOTS      65535u /* work-groups that every device takes along a second dimension */
-#define WORK_GROUP     64u
 
 static const clfavor_gpu_way *way_of(const clfavor_plan *plan) {
     return plan->backend == CLFAVOR_BACKEND_FUSED     ? &clfavor_gpu_fused
@@ -141,7 +140,9 @@ static clfavor_status prepare(clfavor_plan *plan) {
         if (!(status = way_of(plan)->choose(plan)))
             status = prepare_way(plan);
     }
-    return status ? status : gpu_local_size(plan, WORK_GROUP, &plan->numbers[GPU_LOCAL_SIZE]);
+    const clfavor_tuning *row = &plan->context->tuning;
+    uint64_t group = row->backend == CLFAVOR_BACKEND_FUSED ? CLFAVOR_STAGED_GROUP : row->group;
+    return status ? status : gpu_local_size(plan, group, &plan->numbers[GPU_LOCAL_SIZE]);
 }
 
 /* The largest shape that fits the workspace. */

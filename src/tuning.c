@@ -9,19 +9,14 @@ static bool power_of_two(uint32_t value) {
     return value && !(value & (value - 1));
 }
 
-const char *clfavor_tuning_problem(const clfavor_tuning *row) {
+/* What is wrong with the sizes of tiles for the fused kernels. */
+static const char *tile_problem(const clfavor_tuning *row) {
     uint32_t group = row->group, rows = row->rows, features = row->features, columns = row->columns, step = row->step;
-    if ((unsigned)row->device_class > CLFAVOR_CLASS_GPU || (unsigned)row->backend > CLFAVOR_BACKEND_CLBLAST)
-        return "its class or backend is out of range";
-    if (row->device_class == CLFAVOR_CLASS_CPU)
-        return row->backend ? "a row of the cpu class has no backend, since there is one way only" : NULL;
-    if (!power_of_two(group) || group > 1024)
-        return "group must be a power of two of at most 1024";
     if (!power_of_two(rows) || !power_of_two(features) || !power_of_two(columns) || rows < 4 || features < 8 ||
         columns < 4 || rows > 256 || features > 256 || columns > 256)
         return "rows, features and columns must be powers of two, from 4 (features: 8) to 256";
-    if (!power_of_two(step) || step < 4 || step > rows || step > features / 2)
-        return "step must be a power of two from 4 to rows and to half of features";
+    if (!power_of_two(step) || step < 4 || step > rows / 2 || step > features / 2)
+        return "step must be a power of two from 4 to half of rows and of features";
     /* Each tile must have a row of 4 columns, at least, for each work-item, and few enough for its registers. */
     uint64_t tiles[] = {(uint64_t)rows * features, (uint64_t)rows * columns, (uint64_t)features * columns,
                         (uint64_t)rows * rows};
@@ -31,6 +26,16 @@ const char *clfavor_tuning_problem(const clfavor_tuning *row) {
     if (rows / 2 > group || features / 4 > group || columns / 4 > group)
         return "a work-group must have a work-item for every 4 columns of a tile (causal: of twice its rows)";
     return NULL;
+}
+
+const char *clfavor_tuning_problem(const clfavor_tuning *row) {
+    if ((unsigned)row->device_class > CLFAVOR_CLASS_GPU || (unsigned)row->backend > CLFAVOR_BACKEND_CLBLAST)
+        return "its class or backend is out of range";
+    if (row->device_class == CLFAVOR_CLASS_CPU)
+        return row->backend ? "a row of the cpu class has no backend, since there is one way only" : NULL;
+    if (!power_of_two(row->group) || row->group > 1024)
+        return "group must be a power of two of at most 1024";
+    return row->backend == CLFAVOR_BACKEND_FUSED ? tile_problem(row) : NULL;
 }
 
 size_t clfavor_tuning_local_bytes(const clfavor_tuning *row) {
@@ -45,7 +50,8 @@ size_t clfavor_tuning_local_bytes(const clfavor_tuning *row) {
 }
 
 bool clfavor_tuning_fits(const clfavor_context *context, const clfavor_tuning *row) {
-    return clfavor_tuning_local_bytes(row) <= context->local_memory && row->group <= context->max_work_group;
+    return !tile_problem(row) && clfavor_tuning_local_bytes(row) <= context->local_memory &&
+           row->group <= context->max_work_group;
 }
 
 const clfavor_tuning *clfavor_tuning_fused(const clfavor_context *context) {
@@ -115,6 +121,8 @@ static void fill_in(clfavor_tuning *row, const clfavor_tuning *defaults) {
         row->device_class = CLFAVOR_CLASS_GPU;
     if (row->device_class == CLFAVOR_CLASS_CPU)
         return;
+    if (!row->group && row->backend > CLFAVOR_BACKEND_FUSED)
+        row->group = CLFAVOR_STAGED_GROUP;
 #define FILL(member)                                                                                                   \
     if (!row->member)                                                                                                  \
     row->member = defaults->member

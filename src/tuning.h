@@ -4,6 +4,8 @@
 
 #include "context.h"
 
+#define CLFAVOR_STAGED_GROUP 64u /* work-items a work-group of kernels without barriers */
+
 /* The rows of the library; the last one is the default, which has every size. */
 extern const clfavor_tuning clfavor_tuning_rows[];
 extern const size_t clfavor_tuning_row_count;

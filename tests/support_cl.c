@@ -34,12 +34,13 @@ static cl_device_id find_device(void) {
 
 /* The row that makes AUTO the back end that the person asked for, if one was. */
 static void choose_backend(test_device *device) {
-    static const char *const names[] = {"fused", "staged", "clblast"};
+    static const char *const names[] = {"fused", "staged", "clblast", "vector"}; /* fused with loads of 16 bytes */
     const char *wanted = getenv("CLFAVOR_TEST_BACKEND");
     device->row = (clfavor_tuning){.struct_size = sizeof device->row, .device = device->name};
-    for (int i = 0; wanted && i < 3; ++i)
+    for (int i = 0; wanted && i < 4; ++i)
         if (!strcmp(wanted, names[i]))
-            device->row.backend = (clfavor_backend)(CLFAVOR_BACKEND_FUSED + i);
+            device->row.backend = i < 3 ? (clfavor_backend)(CLFAVOR_BACKEND_FUSED + i) : CLFAVOR_BACKEND_FUSED;
+    device->row.vector = wanted && !strcmp(wanted, names[3]);
     clGetDeviceInfo(device->device, CL_DEVICE_NAME, sizeof device->name, device->name, NULL);
     ck_assert_msg(!wanted || device->row.backend, "CLFAVOR_TEST_BACKEND=%s is no back end", wanted);
 }

@@ -123,16 +123,27 @@ START_TEST(shipped_rows_are_right) {
 }
 END_TEST
 
-/* Work-groups from two work-items (no rule lets one do), and tiles whose sides differ in every way. */
+/* Work-groups from four work-items (no rule lets fewer do), and tiles whose sides differ in every way. */
 START_TEST(other_tiles_are_right) {
     const struct {
         clfavor_tuning row;
         clfavor_map map;
-    } cases[] = {{tiles(2, 4, 8, 4, 4), CLFAVOR_MAP_POSITIVE},
+    } cases[] = {{tiles(4, 8, 8, 8, 4), CLFAVOR_MAP_POSITIVE},
                  {tiles(32, 16, 32, 16, 8), CLFAVOR_MAP_TRIG},
                  {tiles(64, 32, 64, 16, 4), CLFAVOR_MAP_RELU},
                  {tiles(128, 64, 32, 64, 16), CLFAVOR_MAP_HYPERBOLIC}};
     expect_row_right(&cases[_i].row, cases[_i].map);
+}
+END_TEST
+
+/* The staged kernels take groups of any size, one work-item too. */
+START_TEST(staged_groups_are_right) {
+    static const uint32_t groups[] = {1, 32, 64, 128, 256};
+    const clfavor_tuning row = {.struct_size = sizeof row,
+                                .device_class = CLFAVOR_CLASS_GPU,
+                                .backend = CLFAVOR_BACKEND_STAGED,
+                                .group = groups[_i]};
+    expect_row_right(&row, CLFAVOR_MAP_POSITIVE);
 }
 END_TEST
 
@@ -302,10 +313,10 @@ START_TEST(bad_rows_are_refused) {
                {tiles(64, 32, 512, 32, 8), "powers of two"},
                {tiles(64, 32, 32, 2, 8), "powers of two"},
                {tiles(64, 32, 32, 32, 3), "step must be"},
-               {tiles(64, 32, 32, 32, 32), "half of features"},
+               {tiles(64, 32, 32, 32, 32), "half of rows and of features"},
                {tiles(256, 16, 16, 16, 8), "4 to 64 elements"},
                {tiles(1, 32, 32, 32, 8), "4 to 64 elements"},
-               {tiles(1, 4, 8, 4, 4), "a work-item for every 4 columns"}};
+               {tiles(1, 8, 8, 8, 4), "a work-item for every 4 columns"}};
     clfavor_context_desc desc = test_context_desc(&device, CLFAVOR_CLASS_AUTO); /* whichever class it is for */
     clfavor_context *context;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
@@ -394,6 +405,7 @@ int main(void) {
     tcase_add_test(tests, cpu_rows_are_taken);
     tcase_add_test(tests, shipped_rows_are_right);
     tcase_add_loop_test(tests, other_tiles_are_right, 0, 4);
+    tcase_add_loop_test(tests, staged_groups_are_right, 0, 5);
     tcase_add_test(tests, small_devices_fall_back);
     suite_add_tcase(suite, tests);
     return test_main(suite);
