@@ -171,7 +171,7 @@ run_oclgrind() {
     done
     for class in cpu gpu; do
         lengths=1,31,65
-        [ $quick = 0 ] || lengths=1,17
+        [ $quick = 0 ] || lengths=33
         begin=$(seconds) status=0
         simulate --class $class --n $lengths || status=$?
         complaints=$(grep -c '^[A-Z]' "$work/complaints" || :)
