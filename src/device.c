@@ -2,7 +2,6 @@
 #include "device.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Queries of vendors' extensions (cl_nv_device_attribute_query, cl_amd_device_attribute_query). */
 #define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
@@ -77,9 +76,11 @@ static bool has_extension(cl_device_id device, const char *name) {
 void clfavor_device_compiler(clfavor_context *context) {
     size_t sizes[16], length = 0;
     context->sub_group = 0;
-    context->limits_registers = strncmp(context->architecture, "sm_", 3) == 0 &&
-                                strtoul(context->architecture + 3, NULL, 10) >= 80 &&
-                                has_extension(context->device, "cl_nv_compiler_options");
+    cl_uint major = 0;
+    if (!has_extension(context->device, "cl_nv_compiler_options") ||
+        clGetDeviceInfo(context->device, COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major, NULL) != CL_SUCCESS)
+        major = 0;
+    context->limits_registers = major >= 8;
     if (context->is_cpu || !has_extension(context->device, "cl_intel_required_subgroup_size") ||
         clGetDeviceInfo(context->device, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &length) != CL_SUCCESS)
         return;

@@ -127,7 +127,8 @@ START_TEST(plans_made_at_once_build_once) {
     run_threads(make_plans, &race);
     clfavor_context_info info = {.struct_size = sizeof info};
     ck_assert_int_eq(clfavor_context_get_info(race.context, &info), CLFAVOR_SUCCESS);
-    ck_assert_uint_eq(info.programs, _i ? 2 : 1); /* gpu: of the keys and of the queries */
+    ck_assert_uint_ge(info.programs, 1);
+    ck_assert_uint_le(info.programs, 2); /* fused: of the keys and of the queries */
     ck_assert_uint_eq(race.built, info.programs);
     ck_assert_double_eq(race.seconds, info.build_seconds);
     mtx_destroy(&race.lock);
