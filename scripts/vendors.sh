@@ -69,20 +69,20 @@ variants() {
     exact() { echo "gpu_exact.cl DIM=$1 VALUE_DIM=64 VL=1 KEYS=16 COLUMNS=32"; }
     features() { echo "features.cl KEY=$1 FAMILY=$2 GENERAL=$3 DIM=$4 VL=1 PANEL=16 TOKENS=1 GROUP=1"; }
     tuning_rows "$1" | sed -n 's/.*SIZES(\([0-9][0-9, ]*\)).*/\1/p' | tr -d , | awk '!seen[$0]++' >"$work/rows"
+    first=1
     while read -r items tokens features columns step; do
         tiles="VECTOR=1 GROUP=$items ROWS=$tokens FEATURES=$features COLUMNS=$columns STEP=$step"
         fused 0 0 0 0 64
         [ $quick = 0 ] || continue
-        for flags in '0 0 1' '0 1 0' '0 1 1' '1 0 0' '1 0 1' '1 1 0' '1 1 1'; do
+        fused 0 1 1 1 64
+        for family in 1 2 3 4; do fused $family 0 0 0 64; done
+        [ "$first" = 1 ] || continue # the small tiles of the last resort: no more than that
+        first=0
+        for flags in '0 1 0' '1 0 0'; do
             # shellcheck disable=SC2086 # three words
             fused 0 $flags 64
         done
-        for family in 1 2 3 4; do fused $family 0 0 0 64; done
-        for dim in 13 32 128; do
-            fused 0 0 0 0 $dim
-            fused 0 1 1 1 $dim
-            fused 1 0 0 0 $dim
-        done
+        for dim in 13 128; do fused 0 0 0 0 $dim; done
     done <"$work/rows"
     staged 0 0 0 0 64
     exact 64
@@ -97,12 +97,10 @@ variants() {
     done
     features 0 0 1 64
     features 1 0 1 64
-    for dim in 13 32 128; do
+    for dim in 13 128; do
         staged 0 0 0 0 $dim
         exact $dim
         features 0 0 0 $dim
-        features 1 0 0 $dim
-        features 0 0 1 $dim
         features 1 0 1 $dim
     done
 }
