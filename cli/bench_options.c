@@ -31,9 +31,6 @@ enum {
     KEY_HELP
 };
 
-#define OPTION(name, key, arg, text)                                                                                   \
-    { name, key, arg, 0, text, 0 }
-
 static const struct argp_option table[] = {
     OPTION("shape", KEY_SHAPE, "H,n,d,m",
            "Heads, tokens, head dimension and rows of the projection (default 8,4096,64,256); may be given again, and "
@@ -53,14 +50,12 @@ static const struct argp_option table[] = {
     OPTION("repeats", KEY_REPEATS, "R", "Rounds (default 30); with --sweep at most so many a shape (default 12)"),
     OPTION("json", KEY_JSON, "FILE", "Write everything as JSON"),
     OPTION("report", KEY_REPORT, "FILE", "Write one self-contained HTML page with plots"),
-    OPTION("device", KEY_DEVICE, "SEL",
-           "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "
-           "else the first usable device)"),
+    OPTION("device", KEY_DEVICE, "SEL", OPTIONS_DEVICE),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to measure: cpu, gpu or auto (default: by the device)"),
     OPTION("backend", KEY_BACKEND, "NAME",
            "How the gpu class does attention: fused, staged, clblast or auto (default: as the tuning row says); may be "
            "given again, and all then take turns"),
-    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
+    OPTION("tuning", KEY_TUNING, "FILE", OPTIONS_TUNING),
     OPTION("kernel-dir", KEY_KERNEL_DIR, "DIR", "Read the kernels from this folder, for work on them"),
     OPTION("help", KEY_HELP, 0, "Show this help"),
     {0}};

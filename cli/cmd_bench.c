@@ -98,11 +98,6 @@ static int judge(const bench_result *r) {
 
 /* --------------------------------------------------------------------------------------------------------- run */
 
-static void on_note(void *user, const char *line) {
-    (void)user;
-    cli_note("%s", line);
-}
-
 static int run(const bench_arguments *a, session *s, report_file reports[2]) {
     progress p;
     bench_result result;
@@ -117,7 +112,7 @@ static int run(const bench_arguments *a, session *s, report_file reports[2]) {
                              .peers = a->peers,
                              .repeats = a->repeats,
                              .progress = progress_share,
-                             .note = on_note,
+                             .note = cli_note_line,
                              .user = &p};
     progress_start(&p, "measuring", "parts", PROGRESS_PARTS);
     bool good = bench_run(&request, &result, error);

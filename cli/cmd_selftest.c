@@ -19,15 +19,10 @@ typedef struct arguments {
     const char *mutant; /* the variant only */
 } arguments;
 
-#define OPTION(name, key, arg, text)                                                                                   \
-    { name, key, arg, 0, text, 0 }
-
 static const struct argp_option table[] = {
-    OPTION("device", KEY_DEVICE, "SEL",
-           "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "
-           "else the first usable device)"),
+    OPTION("device", KEY_DEVICE, "SEL", OPTIONS_DEVICE),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to test: cpu, gpu, both or auto (default: by the device)"),
-    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
+    OPTION("tuning", KEY_TUNING, "FILE", OPTIONS_TUNING),
     OPTION("suite", KEY_SUITE, "NAME", "Only this suite of the verification, and say so; may be given again"),
     OPTION("out", KEY_OUT, "FILE", "Write the report there (default: stdout)"),
 #ifdef CLFAVOR_MUTANTS

@@ -24,13 +24,8 @@ typedef struct arguments {
     bool quick, json;
 } arguments;
 
-#define OPTION(name, key, arg, text)                                                                                   \
-    { name, key, arg, 0, text, 0 }
-
 static const struct argp_option table[] = {
-    OPTION("device", KEY_DEVICE, "SEL",
-           "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "
-           "else the first usable device)"),
+    OPTION("device", KEY_DEVICE, "SEL", OPTIONS_DEVICE),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to tune: cpu, gpu or auto (default: by the device)"),
     OPTION("quick", KEY_QUICK, 0, "A few variants and rounds, under a minute"),
     OPTION("shape", KEY_SHAPE, "H,n,d,m",
@@ -142,11 +137,6 @@ static int print(const arguments *a, const bench_tune_result *r, json_t *entry, 
     return report_print(object, a->json);
 }
 
-static void on_note(void *user, const char *line) {
-    (void)user;
-    cli_note("%s", line);
-}
-
 static int work(const arguments *a, const session *s, const char *path) {
     progress p;
     char error[BENCH_ERROR];
@@ -159,7 +149,7 @@ static int work(const arguments *a, const session *s, const char *path) {
                                   .shape_count = a->shape_count,
                                   .quick = a->quick,
                                   .progress = progress_share,
-                                  .note = on_note,
+                                  .note = cli_note_line,
                                   .user = &p};
     progress_start(&p, "tuning", "parts", PROGRESS_PARTS);
     bool good = bench_tune(&request, &result, error), replaced = false;

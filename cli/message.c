@@ -29,6 +29,11 @@ void cli_note(const char *format, ...) {
     va_end(args);
 }
 
+void cli_note_line(void *user, const char *line) {
+    (void)user;
+    cli_note("%s", line);
+}
+
 int cli_flush(void) {
     if (fflush(stdout) != 0 || ferror(stdout))
         return cli_error(CLI_FAILED, "stdout cannot be written: %s", strerror(errno));

@@ -8,6 +8,8 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NO_DEVICE = 3 };
 int cli_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same as "clfavor: note: ...". */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A note that a measurement makes on the way (its options' `note`). */
+void cli_note_line(void *user, const char *line);
 /* Ends a result on stdout. Returns CLI_OK, or CLI_FAILED after saying that stdout cannot be written. */
 int cli_flush(void);
 

@@ -1,8 +1,5 @@
 #include "options_table.h"
 
-#define OPTION(name, key, arg, text)                                                                                   \
-    { name, key, arg, 0, text, 0 }
-
 #define ESTIMATOR_OPTIONS                                                                                              \
     OPTION("map", KEY_MAP, "MAP",                                                                                      \
            "positive (default), hyperbolic, trig, trig-phase, gaussian, relu or elu (which has no projection)"),       \
@@ -21,9 +18,8 @@
         OPTION("estimator", KEY_ESTIMATOR, "FILE",                                                                     \
                "Use an estimator that `clfavor fit' wrote; its features, projection and seed are the defaults")
 
-#define TUNING_OPTION                                                                                                  \
-    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)")
-#define CLASS_OPTION OPTION("class", KEY_CLASS, "CLASS", "Kernels to use: cpu, gpu or auto (default: by the device)")
+#define TUNING_OPTION OPTION("tuning", KEY_TUNING, "FILE", OPTIONS_TUNING)
+#define CLASS_OPTION  OPTION("class", KEY_CLASS, "CLASS", "Kernels to use: cpu, gpu or auto (default: by the device)")
 
 #define COMMON_OPTIONS                                                                                                 \
     OPTION("device", KEY_DEVICE, "SEL",                                                                                \

@@ -114,11 +114,6 @@ static json_t *verify(const selftest_request *request, const session *s, bool *g
 
 /* ------------------------------------------------------------------------------------------------------- times */
 
-static void on_note(void *user, const char *line) {
-    (void)user;
-    cli_note("%s", line);
-}
-
 static json_t *bench(const session *s, bool *good) {
     bool slow = s->info.device_class == CLFAVOR_CLASS_GPU && (s->device.type & CL_DEVICE_TYPE_CPU);
     const bench_shape shape = slow ? (bench_shape){2, 1024, 64, 256} : (bench_shape){8, 4096, 64, 256};
@@ -134,7 +129,7 @@ static json_t *bench(const session *s, bool *good) {
                              .count = 2,
                              .repeats = REPEATS,
                              .progress = progress_share,
-                             .note = on_note,
+                             .note = cli_note_line,
                              .user = &p};
     progress_start(&p,
                    device_class_name(s->info.device_class)[0] == 'c' ? "cpu class: measuring" : "gpu class: measuring",

@@ -31,9 +31,6 @@ enum {
     KEY_HELP
 };
 
-#define OPTION(name, key, arg, text)                                                                                   \
-    { name, key, arg, 0, text, 0 }
-
 static const struct argp_option table[] = {
     OPTION("level", KEY_LEVEL, "LEVEL",
            "quick (default; under a minute), full (minutes) or nightly (hours): finds a "
@@ -61,7 +58,7 @@ static const struct argp_option table[] = {
     OPTION("causal", KEY_CAUSAL, 0, "With --q and --k: row i sees keys 0 to i only"),
     OPTION("class", KEY_CLASS, "CLASS", "Kernels to verify: cpu, gpu or auto (default: by the device)"),
     OPTION("device", KEY_DEVICE, "SEL", "P:D as `clfavor devices' lists them, or a part of a name"),
-    OPTION("tuning", KEY_TUNING, "FILE", "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"),
+    OPTION("tuning", KEY_TUNING, "FILE", OPTIONS_TUNING),
 #ifdef CLFAVOR_MUTANTS
     OPTION("mutant", KEY_MUTANT, "NAME", "This deliberate bug is in"),
 #endif

@@ -23,7 +23,7 @@ typedef struct gpu_work {
 typedef struct clfavor_gpu_way {
     /* Chooses plan->chunk, if this way can be had on the device for this plan; otherwise logs why not. */
     clfavor_status (*choose)(clfavor_plan *plan);
-    /* Counts of floats of the wave's parts; gpu_lay_out makes places of them. */
+    /* Counts of floats of the wave's parts; attention_gpu.c makes places of them. */
     void (*parts)(const clfavor_plan *plan, const gpu_shape *shape, clfavor_gpu_wave *counts);
     clfavor_status (*build)(clfavor_plan *plan);
     clfavor_status (*keys)(const gpu_work *work);    /* takes the wave's keys into the state */

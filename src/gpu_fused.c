@@ -38,8 +38,13 @@ static clfavor_status choose(clfavor_plan *plan) {
     return CLFAVOR_SUCCESS;
 }
 
+/* Floats of a state: F rows of the columns of V, a multiple of 4, and 4 more (kernels/gpu_attention.h). */
+static uint64_t state_floats(const clfavor_plan *plan, uint64_t columns) {
+    return plan->features * (clfavor_ceil_div(columns, 4) * 4 + 4);
+}
+
 static void parts(const clfavor_plan *plan, const gpu_shape *shape, clfavor_gpu_wave *counts) {
-    uint64_t state = plan->features * (clfavor_ceil_div(shape->columns, 4) * 4 + 4);
+    uint64_t state = state_floats(plan, shape->columns);
     counts->starts = shape->states * shape->chunks * state;
     counts->sums = counts->lows = shape->states * state;
     counts->chunk_references = shape->states * shape->chunks * gpu_references(plan);
@@ -126,7 +131,6 @@ static bool fills_the_device(const gpu_work *work, uint64_t groups) {
 static clfavor_status keys(const gpu_work *whole) {
     const clfavor_call *call = whole->call;
     uint64_t features = whole->plan->features, tiles = clfavor_ceil_div(features, whole->plan->numbers[FEATURES]);
-    uint64_t state = features * (clfavor_ceil_div(whole->wave.columns, 4) * 4 + 4);
     gpu_work own = *whole, *work = &own;
     const clfavor_gpu_wave *wave = &work->wave;
     work->wave.one_pass = fills_the_device(whole, tiles * wave->states);
@@ -146,7 +150,7 @@ static clfavor_status keys(const gpu_work *whole) {
         return status;
     if ((status = GPU_LAUNCH(REFERENCES, wave_args, gpu_references(work->plan), wave->states, 1)))
         return status;
-    return GPU_LAUNCH(SCAN, wave_args, state, wave->states, 1);
+    return GPU_LAUNCH(SCAN, wave_args, state_floats(work->plan, wave->columns), wave->states, 1);
 }
 
 static clfavor_status queries(const gpu_work *work) {
