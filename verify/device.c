@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* strcasestr */
 #include "device.h"
 
 #include <math.h>
@@ -32,6 +33,11 @@ static bool check(verify_worker *worker, clfavor_status status, const char *doin
 
 static bool check_cl(verify_worker *worker, cl_int code, const char *call) {
     return code == CL_SUCCESS || verify_fail(worker, "%s failed with OpenCL error %d", call, (int)code);
+}
+
+bool verify_needs_turns(const char *platform_version) {
+    const char *name = strcasestr(platform_version, "pocl ");
+    return name && strtod(name + strlen("pocl "), NULL) < 6.0;
 }
 
 bool verify_worker_open(verify_worker *worker, verify_run *run) {
@@ -142,10 +148,10 @@ static verify_plan_entry *find_plan(verify_worker *worker, const clfavor_plan_de
     return found;
 }
 
-/* A runtime may compile at the first launch, and PoCL 3.1 aborts when two threads do that at the same time: the first
- * use of a plan holds run->compiling, as making it does. Returns whether it is held; finish_use gives it back. */
+/* A runtime may compile at the first launch: the first use of a plan holds run->compiling, as making it does; where
+ * launches must not meet, each use does. Returns whether it is held; finish_use gives it back. */
 static bool begin_use(verify_worker *worker, verify_plan_entry *entry) {
-    if (atomic_load(&entry->used))
+    if (!worker->run->turns && atomic_load(&entry->used))
         return false;
     mtx_lock(&worker->run->compiling);
     return true;

@@ -49,6 +49,10 @@ clfavor_projection *verify_projection(verify_worker *worker, clfavor_projection_
 clfavor_projection *verify_projection_of(verify_worker *worker, uint32_t m, uint32_t dim, uint32_t sets,
                                          const double *w, const double *phases);
 
+/* PoCL before 6.0 miscounts the users of a compiled kernel where launches of it on different grids meet, and aborts the
+ * process: workers must take turns. */
+bool verify_needs_turns(const char *platform_version);
+
 bool verify_worker_open(verify_worker *worker, verify_run *run);
 void verify_worker_close(verify_worker *worker);
 void verify_plans_release(verify_run *run);

@@ -67,6 +67,7 @@ struct verify_run {
     verify_pool *pools; /* pool.c */
     mtx_t judging;      /* held while a job is judged: the result is its judge's */
     mtx_t compiling;    /* held while a plan is made or used for the first time (device.c) */
+    bool turns;         /* and whenever a plan is used: the runtime can't bear more */
     mtx_t lock;         /* guards all below, the records and the result's counts of blocks */
     verify_plan_entry *plans;
     bool stop, out_of_memory;

@@ -157,6 +157,12 @@ bool verify_execute(verify_run *run, verify_records *records) {
         snprintf(run->error, sizeof run->error, "host memory is exhausted");
         return false;
     }
+    char platform_version[256] = "";
+    cl_platform_id platform = NULL;
+    clGetDeviceInfo(run->options.device, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL);
+    if (platform)
+        clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof platform_version, platform_version, NULL);
+    run->turns = verify_needs_turns(platform_version);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     /* one more than processors: one may wait for a compiler */
     size_t count = run->options.workers ? run->options.workers : processors > 0 ? (size_t)processors + 1 : 2;
