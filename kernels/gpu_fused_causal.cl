@@ -63,11 +63,10 @@ INLINE void multiply_seen(float4 *output, __local const float *pairs, __local co
         NO_UNROLL
         for (uint t = 0; t < STEP; ++t) {
             const float4 value = load4(values + t * COLUMNS);
-            UNROLL_TILE
-            for (int r = 0; r < OUTPUT_ROWS; ++r) {
+            EACH_ROW(r, OUTPUT_ROWS, {
                 const float4 more = MAD((float4)(pairs[(j + t) * ROWS + row + r]), value, output[r]);
                 output[r] = j + t <= row + r ? more : output[r];
-            }
+            })
         }
     }
 }
@@ -116,18 +115,12 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
                      token + 3 < count ? key_scalars[token + 3] : NEG_INF);
     float4 row_reference = NEG_INF, row_count = 0.0f, excess = NEG_INF;
     float4 pair[PAIR_ROWS], output[OUTPUT_ROWS];
-    UNROLL_TILE
-    for (int row = 0; row < PAIR_ROWS; ++row)
-        pair[row] = 0.0f;
-    UNROLL_TILE
-    for (int row = 0; row < OUTPUT_ROWS; ++row)
-        output[row] = 0.0f;
+    EACH_ROW(row, PAIR_ROWS, pair[row] = 0.0f;)
+    EACH_ROW(row, OUTPUT_ROWS, output[row] = 0.0f;)
 
     for (uint tile = 0; tile < ALL_FEATURES; tile += HALF) {
         float4 x[FEATURE_ROWS];
-        UNROLL_TILE
-        for (int r = 0; r < FEATURE_ROWS; ++r)
-            x[r] = 0.0f;
+        EACH_ROW(r, FEATURE_ROWS, x[r] = 0.0f;)
 #if FAMILY != FAMILY_ELU
         __local float *panels = steps + STEP * PADDED(SIDES);
         for (uint at = 0; at < DIM; at += STEP) {
@@ -142,42 +135,30 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             barrier(CLK_LOCAL_MEM_FENCE);
         }
 #endif
-        UNROLL_TILE
-        for (int r = 0; r < FEATURE_ROWS; ++r) {
+        EACH_ROW(r, FEATURE_ROWS, {
             const uint f = tile + feature_place + r;
             if (f >= ALL_FEATURES) {
                 x[r] = LOG_MAP ? NEG_INF : 0.0f;
                 continue;
             }
-#if FAMILY == FAMILY_ELU
-            global_floats from = of_keys ? k + f : q + f;
-            const ulong stride = of_keys ? k_view.token : q_view.token;
-            x[r] = (float4)(token < count ? from[token * stride] : 0.0f,
-                            token + 1 < count ? from[(token + 1) * stride] : 0.0f,
-                            token + 2 < count ? from[(token + 2) * stride] : 0.0f,
-                            token + 3 < count ? from[(token + 3) * stride] : 0.0f);
-#else
-            x[r] += weights[(of_keys ? layout.bk : layout.bq) + feature_row(sizes, f)];
-#endif
-            x[r] = map_feature4(x[r], VALUES == 2 && f >= sizes.rows);
+            x[r] = feature_of_tokens(x[r], weights + (of_keys ? layout.bk : layout.bq), of_keys ? k : q,
+                                     of_keys ? k_view.token : q_view.token, token, count, sizes, f);
             if (LOG_MAP && of_keys)
                 x[r] += key_scalar;
-        }
+        })
         /* The references of the tile's features. */
         if (side == ROWS) {
-            UNROLL_TILE
-            for (int r = 0; r < FEATURE_ROWS; ++r) {
+            EACH_ROW(r, FEATURE_ROWS, {
                 const uint f = tile + feature_place + r;
                 float own = LOG_MAP ? x[r].s0 : key_scalar.s0;
                 if (!first_chunk)
                     own = f < ALL_FEATURES ? reference[LOG_MAP ? f : 0] : NEG_INF;
                 tile_reference[feature_place + r] = own == own ? ceil(own) : NEG_INF;
-            }
+            })
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         float4 maximum = NEG_INF;
-        UNROLL_TILE
-        for (int r = 0; r < FEATURE_ROWS; ++r) {
+        EACH_ROW(r, FEATURE_ROWS, {
             const float own = tile_reference[feature_place + r];
             if (of_keys) {
                 excess = larger4((LOG_MAP ? x[r] : key_scalar) - own, excess);
@@ -188,7 +169,7 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             } else {
                 maximum = own;
             }
-        }
+        })
         store4(steps + part * SIDES + side, maximum);
         barrier(CLK_LOCAL_MEM_FENCE);
         if (!of_keys) {
@@ -199,26 +180,19 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             row_count *= rescaled;
             if (part == 0)
                 store4(factor + side, rescaled);
-            UNROLL_TILE
-            for (int r = 0; r < FEATURE_ROWS; ++r) {
+            EACH_ROW(r, FEATURE_ROWS, {
                 const uint f = tile + feature_place + r;
                 if (LOG_MAP)
                     x[r] = power4(x[r], row_reference);
                 if (f < ALL_FEATURES)
                     row_count = MAD(x[r], (float4)(start[(ulong)f * STATE_COLUMNS + COUNT_COLUMN]), row_count);
-            }
+            })
         }
-        UNROLL_TILE
-        for (int r = 0; r < FEATURE_ROWS; ++r)
-            store4(phi + (feature_place + r) * SIDES + side, x[r]);
+        EACH_ROW(r, FEATURE_ROWS, store4(phi + (feature_place + r) * SIDES + side, x[r]);)
         barrier(CLK_LOCAL_MEM_FENCE);
-        UNROLL_TILE
-        for (int row = 0; row < OUTPUT_ROWS; ++row)
-            output[row] *= factor[output_row + row];
+        EACH_ROW(row, OUTPUT_ROWS, output[row] *= factor[output_row + row];)
         const float4 pair_factor = load4(factor + pair_row);
-        UNROLL_TILE
-        for (int row = 0; row < PAIR_ROWS; ++row)
-            pair[row] *= pair_factor;
+        EACH_ROW(row, PAIR_ROWS, pair[row] *= pair_factor;)
         for (uint at = 0; at < HALF; at += STEP) {
             load_rows(steps, start + (ulong)(tile + at) * STATE_COLUMNS + base, STATE_COLUMNS,
                       tile + at < ALL_FEATURES ? ALL_FEATURES - tile - at : 0, columns, true);
@@ -255,10 +229,9 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             const float2 lone =
                 lone_pair(weights, layout, sizes, q + i * q_view.token, k + j * k_view.token, key_scalars[j]);
             pair_reference[j * ROWS + i] = lone.s1;
-            UNROLL_TILE
-            for (uint r = 0; r < PAIR_ROWS; ++r)
-                pair[r] = (float4)(e == 4 * r ? lone.s0 : pair[r].s0, e == 4 * r + 1 ? lone.s0 : pair[r].s1,
-                                   e == 4 * r + 2 ? lone.s0 : pair[r].s2, e == 4 * r + 3 ? lone.s0 : pair[r].s3);
+            EACH_ROW(r, PAIR_ROWS,
+                     pair[r] = (float4)(e == 4 * r ? lone.s0 : pair[r].s0, e == 4 * r + 1 ? lone.s0 : pair[r].s1,
+                                        e == 4 * r + 2 ? lone.s0 : pair[r].s2, e == 4 * r + 3 ? lone.s0 : pair[r].s3);)
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         __local float *now = steps; /* of each row */
@@ -275,18 +248,15 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             factor[i] = power(own, largest);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        UNROLL_TILE
-        for (int row = 0; row < OUTPUT_ROWS; ++row)
-            output[row] *= factor[output_row + row];
+        EACH_ROW(row, OUTPUT_ROWS, output[row] *= factor[output_row + row];)
         const float4 pair_factor = load4(factor + pair_row), largest = load4(now + pair_row);
-        UNROLL_TILE
-        for (int r = 0; r < PAIR_ROWS; ++r) {
+        EACH_ROW(r, PAIR_ROWS, {
             const uint j = pair_key + r;
             if (wild[j] != 0.0f)
                 pair[r] *= power4(load4(pair_reference + j * ROWS + pair_row), largest);
             else
                 pair[r] *= pair_factor;
-        }
+        })
         if (!of_keys) {
             row_count *= load4(factor + side);
             row_reference = load4(now + side);
@@ -296,14 +266,13 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
 
     /* Sums over what each row sees. */
     float4 pair_sum = 0.0f;
-    UNROLL_TILE
-    for (int r = 0; r < PAIR_ROWS; ++r) {
+    EACH_ROW(r, PAIR_ROWS, {
         const uint j = pair_key + r;
         const float4 more = pair_sum + pair[r];
         pair_sum = (float4)(j <= pair_row ? more.s0 : pair_sum.s0, j <= pair_row + 1 ? more.s1 : pair_sum.s1,
                             j <= pair_row + 2 ? more.s2 : pair_sum.s2, j <= pair_row + 3 ? more.s3 : pair_sum.s3);
         store4(phi + j * ROWS + pair_row, pair[r]);
-    }
+    })
     store4(steps + pair_part * ROWS + pair_row, pair_sum);
     if (part == 0 && !of_keys)
         store4(wild + side, row_reference);
@@ -324,7 +293,7 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             sum += steps[other * SIDES + row];
         factor[row] = sum;
         if (row < count && base == 0)
-            write_sum(sum, wild[row], scalars + row, wave, sizes, slot, first + row, lse, lse_view, sign, sign_view,
+            write_sum(sum, wild[row] + scalars[row], wave, sizes, slot, first + row, lse, lse_view, sign, sign_view,
                       log2_norm);
     }
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -23,6 +23,22 @@ INLINE running_sum scan_step(running_sum now, __global float *start, float own, 
     return add(now, added * power(own, after));
 }
 
+/* Four features of a key from f on, anything for those beyond F. projected: its products with their projection rows,
+ * but elu has none. */
+INLINE float4 features_of_token(float4 projected, global_floats bias, global_floats key, clfavor_sizes sizes, uint f) {
+    const uint last = ALL_FEATURES - 1;
+#if FAMILY == FAMILY_ELU
+    projected = (float4)(key[min(f, last)], key[min(f + 1, last)], key[min(f + 2, last)], key[min(f + 3, last)]);
+#else
+    projected += (float4)(bias[feature_row(sizes, min(f, last))], bias[feature_row(sizes, min(f + 1, last))],
+                          bias[feature_row(sizes, min(f + 2, last))], bias[feature_row(sizes, min(f + 3, last))]);
+#endif
+    return (float4)(map_feature(projected.s0, VALUES == 2 && f >= sizes.rows),
+                    map_feature(projected.s1, VALUES == 2 && f + 1 >= sizes.rows),
+                    map_feature(projected.s2, VALUES == 2 && f + 2 >= sizes.rows),
+                    map_feature(projected.s3, VALUES == 2 && f + 3 >= sizes.rows));
+}
+
 /* [column tile + their number * feature tile, chunk, state] * GROUP: what a chunk adds to the state, relative to its
  * own references. In one pass (wave.one_pass; exponential maps, one column tile) a group goes through all chunks and
  * scans on the way, while what it adds is in the cache: [feature tile, 1, state]. Either way has the same bits. */
@@ -48,16 +64,12 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
     for (uint chunk = get_group_id(1); chunk < last; ++chunk) {
         const uint begin = chunk * wave.chunk, end = min(begin + wave.chunk, wave.tokens);
         float4 c = NEG_INF, count = 0.0f, sum[STATE_ROWS];
-        UNROLL_TILE
-        for (int row = 0; row < STATE_ROWS; ++row)
-            sum[row] = 0.0f;
+        EACH_ROW(row, STATE_ROWS, sum[row] = 0.0f;)
 
         for (uint first = begin; first < end; first += ROWS) {
             const uint rows = min((uint)ROWS, end - first);
             float4 e[KEY_ROWS];
-            UNROLL_TILE
-            for (int row = 0; row < KEY_ROWS; ++row)
-                e[row] = 0.0f;
+            EACH_ROW(row, KEY_ROWS, e[row] = 0.0f;)
 #if FAMILY != FAMILY_ELU
             for (uint at = 0; at < DIM; at += STEP) {
                 load_tokens(steps, PADDED(ROWS), ROWS, k + first * k_view.token, k_view.token, rows, at);
@@ -70,30 +82,15 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
 #endif
             /* Exponents, and their maxima over this item's tokens. */
             float4 maximum = NEG_INF;
-            UNROLL_TILE
-            for (int row = 0; row < KEY_ROWS; ++row) {
+            EACH_ROW(row, KEY_ROWS, {
                 const uint t = token_row + row;
                 const float own = t < rows ? scalar[first + t] : NEG_INF;
-                float x[4];
-                UNROLL_TILE
-                for (uint i = 0; i < 4; ++i) {
-                    const uint f = tile + lane + i;
-#if FAMILY == FAMILY_ELU
-                    const float y = f < ALL_FEATURES && t < rows ? k[(first + t) * k_view.token + f] : 0.0f;
-#else
-                    const float y = (i == 0   ? e[row].s0
-                                     : i == 1 ? e[row].s1
-                                     : i == 2 ? e[row].s2
-                                              : e[row].s3) +
-                                    (f < ALL_FEATURES ? weights[layout.bk + feature_row(sizes, f)] : 0.0f);
-#endif
-                    x[i] = map_feature(y, VALUES == 2 && f >= sizes.rows);
-                    if (LOG_MAP)
-                        x[i] = t < rows ? x[i] + own : NEG_INF;
-                }
-                e[row] = (float4)(x[0], x[1], x[2], x[3]);
+                e[row] = features_of_token(e[row], weights + layout.bk, k + (first + min(t, rows - 1)) * k_view.token,
+                                           sizes, tile + lane);
+                if (LOG_MAP)
+                    e[row] = t < rows ? e[row] + own : NEG_INF;
                 maximum = larger4(ceil(LOG_MAP ? e[row] : (float4)(own)), maximum);
-            }
+            })
             store4(steps + part * FEATURES + lane, maximum);
             barrier(CLK_LOCAL_MEM_FENCE);
             const float4 old = c;
@@ -103,8 +100,7 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
             count *= rescaled;
             if (part == 0)
                 store4(factor + lane, rescaled);
-            UNROLL_TILE
-            for (int row = 0; row < KEY_ROWS; ++row) {
+            EACH_ROW(row, KEY_ROWS, {
                 const uint t = token_row + row;
                 if (LOG_MAP)
                     e[row] = power4(e[row], c);
@@ -112,11 +108,9 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
                     e[row] = t < rows ? e[row] * power(scalar[first + t], c.s0) : (float4)(0.0f);
                 count += e[row];
                 store4(phi + t * FEATURES + lane, e[row]);
-            }
+            })
             barrier(CLK_LOCAL_MEM_FENCE);
-            UNROLL_TILE
-            for (int row = 0; row < STATE_ROWS; ++row)
-                sum[row] *= factor[state_row + row];
+            EACH_ROW(row, STATE_ROWS, sum[row] *= factor[state_row + row];)
             for (uint at = 0; at < ROWS; at += STEP) {
 #if EXACT
                 /* What is left out has features of 0, and 0 times an infinity would be NaN. */
@@ -140,10 +134,9 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
 
         const ulong place = (ulong)state * CHUNK_CAPACITY + chunk;
         __global float *out = workspace + wave.starts + (place * ALL_FEATURES + tile) * STATE_COLUMNS;
-        UNROLL_TILE
-        for (int row = 0; row < STATE_ROWS; ++row)
-            if (tile + state_row + row < ALL_FEATURES && base + column < COUNT_COLUMN)
-                *(__global float4 *)(out + (state_row + row) * STATE_COLUMNS + base + column) = sum[row];
+        EACH_ROW(row, STATE_ROWS,
+                 if (tile + state_row + row < ALL_FEATURES && base + column < COUNT_COLUMN) *
+                     (__global float4 *)(out + (state_row + row) * STATE_COLUMNS + base + column) = sum[row];)
         store4(steps + part * FEATURES + lane, count);
         if (part == 0)
             store4(factor + lane, c);

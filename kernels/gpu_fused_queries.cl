@@ -27,9 +27,7 @@ INLINE void weigh(float4 *x, tile_rows *rows, __local float *parts, __local floa
     const uint row = get_local_id(0) / LANES(COLUMNS) * OUTPUT_ROWS;
     if (!signed_map) {
         float4 maximum = NEG_INF;
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r)
-            maximum = larger4(ceil(x[r]), maximum);
+        EACH_ROW(r, QUERY_ROWS, maximum = larger4(ceil(x[r]), maximum);)
         store4(parts + part * ROWS + lane, maximum);
         barrier(CLK_LOCAL_MEM_FENCE);
         const float4 old = rows->reference;
@@ -39,18 +37,12 @@ INLINE void weigh(float4 *x, tile_rows *rows, __local float *parts, __local floa
         rows->count *= rescaled;
         if (part == 0)
             store4(factor + lane, rescaled);
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r)
-            x[r] = power4(x[r], rows->reference);
+        EACH_ROW(r, QUERY_ROWS, x[r] = power4(x[r], rows->reference);)
     }
-    UNROLL_TILE
-    for (int r = 0; r < QUERY_ROWS; ++r)
-        store4(phi + (part * QUERY_ROWS + r) * ROWS + lane, x[r]);
+    EACH_ROW(r, QUERY_ROWS, store4(phi + (part * QUERY_ROWS + r) * ROWS + lane, x[r]);)
     barrier(CLK_LOCAL_MEM_FENCE);
     if (!signed_map) {
-        UNROLL_TILE
-        for (int r = 0; r < OUTPUT_ROWS; ++r)
-            rows->output[r] *= factor[row + r];
+        EACH_ROW(r, OUTPUT_ROWS, rows->output[r] *= factor[row + r];)
     }
 }
 
@@ -96,18 +88,14 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
     tile_rows rows;
     rows.reference = NEG_INF;
     rows.count = 0.0f;
-    UNROLL_TILE
-    for (int row = 0; row < OUTPUT_ROWS; ++row)
-        rows.output[row] = 0.0f;
+    EACH_ROW(row, OUTPUT_ROWS, rows.output[row] = 0.0f;)
 
 #if EXACT
     k += state_place(k_view, sizes, state);
     v += state_place(v_view, sizes, state) + wave.column + base;
     for (uint tile = 0; tile < sizes.exact; tile += FEATURES) {
         float4 x[QUERY_ROWS];
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r)
-            x[r] = 0.0f;
+        EACH_ROW(r, QUERY_ROWS, x[r] = 0.0f;)
         for (uint at = 0; at < DIM; at += STEP) {
             load_tokens(steps, PADDED(ROWS), ROWS, q, q_view.token, count, at);
             UNROLL_TILE
@@ -126,16 +114,13 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
                           PADDED(ROWS));
             barrier(CLK_LOCAL_MEM_FENCE);
         }
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r) {
+        EACH_ROW(r, QUERY_ROWS, {
             const uint t = tile + feature_place + r;
             const bool is_key = t < sizes.exact && exact_index(workspace, wave, sizes, local_state, t) < sizes.n_k;
             x[r] = is_key ? x[r] - exact.log2_norm : (float4)(NEG_INF);
-        }
+        })
         weigh(x, &rows, steps, phi, factor, false);
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r)
-            rows.count += x[r];
+        EACH_ROW(r, QUERY_ROWS, rows.count += x[r];)
         for (uint at = 0; at < FEATURES; at += STEP) {
             UNROLL_TILE
             for (SHARED(round, STEP * COLUMNS)) {
@@ -158,22 +143,16 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
             barrier(CLK_LOCAL_MEM_FENCE);
         }
     }
-    {
-        float own[4];
-        UNROLL_TILE
-        for (uint i = 0; i < 4; ++i)
-            own[i] = lane + i < count ? scalars[lane + i] : 0.0f;
-        rows.reference -= (float4)(own[0], own[1], own[2], own[3]);
-    }
+    rows.reference -=
+        (float4)(lane < count ? scalars[lane] : 0.0f, lane + 1 < count ? scalars[lane + 1] : 0.0f,
+                 lane + 2 < count ? scalars[lane + 2] : 0.0f, lane + 3 < count ? scalars[lane + 3] : 0.0f);
 #endif
 
     if (!LOG_MAP)
         rows.reference = reference[0];
     for (uint tile = 0; tile < ALL_FEATURES; tile += FEATURES) {
         float4 x[QUERY_ROWS];
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r)
-            x[r] = 0.0f;
+        EACH_ROW(r, QUERY_ROWS, x[r] = 0.0f;)
 #if FAMILY != FAMILY_ELU
         for (uint at = 0; at < DIM; at += STEP) {
             load_tokens(steps, PADDED(ROWS), ROWS, q, q_view.token, count, at);
@@ -184,32 +163,22 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
             barrier(CLK_LOCAL_MEM_FENCE);
         }
 #endif
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r) {
+        EACH_ROW(r, QUERY_ROWS, {
             const uint f = tile + feature_place + r;
             if (f >= ALL_FEATURES) {
                 x[r] = LOG_MAP ? NEG_INF : 0.0f;
                 continue;
             }
-#if FAMILY == FAMILY_ELU
-            x[r] = (float4)(lane < count ? q[lane * q_view.token + f] : 0.0f,
-                            lane + 1 < count ? q[(lane + 1) * q_view.token + f] : 0.0f,
-                            lane + 2 < count ? q[(lane + 2) * q_view.token + f] : 0.0f,
-                            lane + 3 < count ? q[(lane + 3) * q_view.token + f] : 0.0f);
-#else
-            x[r] += weights[layout.bq + feature_row(sizes, f)];
-#endif
-            x[r] = map_feature4(x[r], VALUES == 2 && f >= sizes.rows);
+            x[r] = feature_of_tokens(x[r], weights + layout.bq, q, q_view.token, lane, count, sizes, f);
             if (LOG_MAP)
                 x[r] += reference[f];
-        }
+        })
         weigh(x, &rows, steps, phi, factor, !LOG_MAP);
-        UNROLL_TILE
-        for (int r = 0; r < QUERY_ROWS; ++r) {
+        EACH_ROW(r, QUERY_ROWS, {
             const uint f = tile + feature_place + r;
             if (f < ALL_FEATURES)
                 rows.count = MAD(x[r], (float4)(start[(ulong)f * STATE_COLUMNS + COUNT_COLUMN]), rows.count);
-        }
+        })
         for (uint at = 0; at < FEATURES; at += STEP) {
 #if CORRECT
             UNROLL_TILE
@@ -245,7 +214,7 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
             sum += steps[other * ROWS + row];
         factor[row] = sum;
         if (row < count && base == 0)
-            write_sum(sum, phi[row], scalars + row, wave, sizes, slot, first + row, lse, lse_view, sign, sign_view,
+            write_sum(sum, phi[row] + scalars[row], wave, sizes, slot, first + row, lse, lse_view, sign, sign_view,
                       log2_norm);
     }
     barrier(CLK_LOCAL_MEM_FENCE);

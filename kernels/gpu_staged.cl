@@ -14,8 +14,6 @@
 #define QUERY_FEATURES (FEATURES + (EXACT ? sizes.exact : 0))
 #define REFERENCES     (LOG_MAP ? FEATURES : 1)
 #define ALL_COLUMNS    (wave.columns + 1)
-#define CHUNK_CAPACITY (wave.capacity / wave.chunk)
-#define WAVE_CHUNKS    ((wave.tokens + wave.chunk - 1) / wave.chunk)
 
 /* The exponents of a LOG_MAP, with the scalar for keys; otherwise the values. Given: projections, at the places of the
  * results. [row + rows * token, state or slot] */
@@ -327,17 +325,11 @@ __kernel void denominators(__global float *workspace, clfavor_gpu_wave wave, clf
     const uint i = get_global_id(0), slot = get_global_id(1);
     if (i >= wave.tokens)
         return;
-    const ulong row = (ulong)slot * wave.capacity + i, token = wave.token + i;
+    const ulong row = (ulong)slot * wave.capacity + i;
     const float sum = row_sum(workspace, wave, sizes, given, workspace, 0, slot, i, wave.columns, workspace, lse_view);
     workspace[wave.denominators + row] = sum;
-    if (lse) {
-        const float exponent = workspace[wave.row_references + row] + workspace[wave.query_scalars + row];
-        lse[slot_place(lse_view, sizes, wave, slot) + token * lse_view.token] =
-            sum == 0.0f ? NEG_INF : M_LN2_F * (exponent + log2(fabs(sum)) + log2_norm);
-    }
-    if (sign)
-        sign[slot_place(sign_view, sizes, wave, slot) + token * sign_view.token] =
-            sum > 0.0f ? 1.0f : (sum < 0.0f ? -1.0f : (sum == 0.0f ? 0.0f : sum));
+    write_sum(sum, workspace[wave.row_references + row] + workspace[wave.query_scalars + row], wave, sizes, slot, i,
+              lse, lse_view, sign, sign_view, log2_norm);
 }
 
 /* [column + columns * row, slot] */
