@@ -26,7 +26,8 @@ static const char usage[] = "Usage: clfavor SUBCOMMAND [OPTION...]\n"
                             "Results go to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed,\n"
                             "2 wrong usage or bad input, 3 no usable OpenCL device.\n"
                             "Environment: CLFAVOR_DEVICE selects the device as --device does, CLFAVOR_TUNING names\n"
-                            "a file as --tuning does.\n";
+                            "a file as --tuning does, CLFAVOR_CACHE_DIR the folder for compiled kernels (default\n"
+                            "~/.cache/clfavor; 0: none), CLFAVOR_LOG=1 tells what the library does.\n";
 
 static int print(const char *text) {
     fputs(text, stdout);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache_folder.h"
 #include "message.h"
 #include "tuning_file.h"
 
@@ -12,7 +13,7 @@ static void on_log(void *user, clfavor_log_level level, const char *message) {
     session *s = user;
     if (level == CLFAVOR_LOG_ERROR)
         snprintf(s->log, sizeof s->log, "%s", message);
-    else if (level == CLFAVOR_LOG_WARNING)
+    else if (level == CLFAVOR_LOG_WARNING || getenv("CLFAVOR_LOG"))
         cli_note("%s", message);
 }
 
@@ -47,6 +48,7 @@ static int make_context(session *s, const session_request *request) {
     tuning_file file;
     int status = tuning_file_read(&file, tuning_file_path(request->tuning));
     if (!status) {
+        char folder[4096];
         clfavor_context_desc desc = {.struct_size = sizeof desc,
                                      .context = s->cl,
                                      .device = s->device.id,
@@ -55,7 +57,8 @@ static int make_context(session *s, const session_request *request) {
                                      .log_user = s,
                                      .kernel_dir = request->kernel_dir,
                                      .tuning = file.rows,
-                                     .tuning_count = file.count};
+                                     .tuning_count = file.count,
+                                     .cache_dir = cache_folder(folder, sizeof folder)};
         clfavor_status made = clfavor_context_create(&s->context, &desc);
         size_t row;
         int used = 0;

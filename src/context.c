@@ -1,5 +1,5 @@
 /* The context: what the device can do, which class of kernels suits it, and the log. */
-#include "context.h"
+#include "cache.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,6 +156,8 @@ clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_conte
         else
             status = CLFAVOR_OUT_OF_MEMORY;
     }
+    if (!status)
+        status = clfavor_cache_open(context, &desc);
     if (status) {
         clfavor_context_destroy(context);
         return status;
@@ -177,6 +179,7 @@ void clfavor_context_destroy(clfavor_context *context) {
     if (context->cl)
         clReleaseContext(context->cl);
     mtx_destroy(&context->lock);
+    clfavor_cache_close(context);
     free(context->kernel_dir);
     free(context);
 }

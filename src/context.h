@@ -16,6 +16,8 @@ struct clfavor_context {
     clfavor_log_fn log;
     void *log_user;
     char *kernel_dir;
+    char *cache_dir;      /* of cache.c; NULL: built programs are not kept */
+    uint64_t cache_limit; /* bytes */
     clfavor_device_class device_class;
     char reason[160];
     bool is_cpu;           /* the device, whatever the class */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "cache.h"
 #include "kernel_sources.h"
 
 struct clfavor_program_entry {
@@ -37,18 +38,12 @@ static void log_build(clfavor_context *context, cl_program program, const char *
     free(text);
 }
 
-static clfavor_status build(clfavor_context *context, const char *file, const char *options, const char *key,
-                            cl_program *out) {
-    char *text = NULL;
-    size_t size = 0;
-    clfavor_status status = clfavor_kernel_load(context->kernel_dir, file, &text, &size);
-    if (status)
-        return CLFAVOR_REFUSE(context, status, "the kernel source %s could not be read", file);
+static clfavor_status compile(clfavor_context *context, const char *source, size_t size, const char *options,
+                              const char *key, cl_program *out) {
     cl_int code;
-    const char *source = text;
     cl_program program = clCreateProgramWithSource(context->cl, 1, &source, &size, &code);
-    free(text);
-    if ((status = clfavor_check_cl(context, code, "clCreateProgramWithSource")))
+    clfavor_status status = clfavor_check_cl(context, code, "clCreateProgramWithSource");
+    if (status)
         return status;
     code = clBuildProgram(program, 1, &context->device, options, NULL, NULL);
     if (code != CL_SUCCESS) {
@@ -59,6 +54,27 @@ static clfavor_status build(clfavor_context *context, const char *file, const ch
     }
     *out = program;
     return CLFAVOR_SUCCESS;
+}
+
+/* *built: by the compiler, not from the cache. */
+static clfavor_status build(clfavor_context *context, const char *file, const char *options, const char *key,
+                            cl_program *out, bool *built) {
+    char *text = NULL;
+    size_t size = 0;
+    clfavor_status status = clfavor_kernel_load(context->kernel_dir, file, &text, &size);
+    if (status)
+        return CLFAVOR_REFUSE(context, status, "the kernel source %s could not be read", file);
+    clfavor_cache_identity identity;
+    clfavor_cache_identify(context, text, size, options, &identity);
+    if (!(*out = clfavor_cache_load(context, &identity, options))) {
+        status = compile(context, text, size, options, key, out);
+        *built = !status;
+        if (*built)
+            clfavor_cache_store(context, &identity, *out);
+    }
+    free(identity.text);
+    free(text);
+    return status;
 }
 
 clfavor_status clfavor_program_get(clfavor_context *context, const char *file, const clfavor_options *options,
@@ -88,13 +104,12 @@ clfavor_status clfavor_program_get(clfavor_context *context, const char *file, c
         *program = found->program;
     } else {
         double start = now();
-        status = build(context, file, options->text, key, &entry->program);
+        status = build(context, file, options->text, key, &entry->program, built);
         *seconds = now() - start;
         context->build_seconds += *seconds;
         if (!status) {
-            clfavor_log(context, CLFAVOR_LOG_INFO, "built %s in %.3f s", key, *seconds);
+            clfavor_log(context, CLFAVOR_LOG_INFO, "%s %s in %.3f s", *built ? "built" : "loaded", key, *seconds);
             *program = entry->program;
-            *built = true;
             entry->key = key;
             entry->next = context->programs;
             context->programs = entry;

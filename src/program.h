@@ -6,7 +6,7 @@
 #include "options.h"
 
 /* Finds the program of a kernel file and options in the context, or builds it. The context keeps it; the caller makes
- * kernels from it. *built tells whether the compiler ran, *seconds for how long. Look-up and build happen under the
+ * kernels from it. *built tells whether the compiler ran (not so if a cache had it), *seconds for how long. Look-up and build happen under the
  * context's lock. */
 clfavor_status clfavor_program_get(clfavor_context *context, const char *file, const clfavor_options *options,
                                    cl_program *program, bool *built, double *seconds);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../cli/attention.c"
+#include "../cli/cache_folder.c"
 #include "../cli/device.c"
 #include "../cli/message.c"
 #include "../cli/progress.c"
@@ -137,11 +138,43 @@ START_TEST(parts_make_the_whole) {
 }
 END_TEST
 
+static const struct {
+    const char *own, *base, *home, *folder;
+} cache_folders[] = {
+    {NULL, NULL, "/home/me", "/home/me/.cache/clfavor"},
+    {NULL, "/var/c", "/home/me", "/var/c/clfavor"},
+    {NULL, "relative", "/home/me", "/home/me/.cache/clfavor"},
+    {"/own", "/var/c", "/home/me", "/own"},
+    {"0", "/var/c", "/home/me", NULL},
+    {"", "/var/c", "/home/me", NULL},
+    {NULL, NULL, NULL, NULL},
+    {NULL, NULL, "", NULL},
+};
+
+static void set(const char *name, const char *value) {
+    ck_assert_int_eq(value ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
+START_TEST(where_programs_are_kept) {
+    char path[40];
+    set("CLFAVOR_CACHE_DIR", cache_folders[_i].own);
+    set("XDG_CACHE_HOME", cache_folders[_i].base);
+    set("HOME", cache_folders[_i].home);
+    const char *folder = cache_folder(path, sizeof path);
+    if (cache_folders[_i].folder)
+        ck_assert_str_eq(folder, cache_folders[_i].folder);
+    else
+        ck_assert_ptr_null(folder);
+    ck_assert(!folder || folder != path || !cache_folder(path, strlen(path))); /* where it does not fit */
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("cli_attention");
     TCase *tcase = tcase_create("cut");
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, parts_make_the_whole, 0, (int)(sizeof problems / sizeof *problems));
+    tcase_add_loop_test(tcase, where_programs_are_kept, 0, sizeof cache_folders / sizeof *cache_folders);
     suite_add_tcase(suite, tcase);
     return test_main(suite);
 }

@@ -104,6 +104,11 @@ typedef struct clfavor_context_desc {
     const char *kernel_dir;       /**< development only: read kernel sources from this folder instead of the library */
     const clfavor_tuning *tuning; /**< rows of the caller, copied; each has its struct_size; NULL: none */
     size_t tuning_count;
+    const char *cache_dir; /**< a folder for built programs, made when it is first written to, so that later processes
+                              need not compile them; entries are checked, and whatever is not right is compiled again,
+                              but whoever may write there can run code here. Copied; NULL or "": none */
+    uint64_t cache_limit;  /**< bytes that the folder may grow to; what was not used for longest goes. 0: 256 MiB */
+    uint32_t cache_always; /**< 1: even where the runtime keeps compiled programs itself (PoCL) */
 } clfavor_context_desc;
 
 typedef struct clfavor_context_info {
