@@ -26,13 +26,6 @@ typedef struct entry_header {
     uint64_t identity_size, binary_size;
 } entry_header;
 
-/* The parts of an entry in memory. */
-typedef struct entry_view {
-    const char *identity;
-    const unsigned char *binary;
-    size_t identity_size, binary_size;
-} entry_view;
-
 /* folder/name, for free(). */
 static char *path_of(const char *folder, const char *name, const char *suffix) {
     size_t size = strlen(folder) + strlen(name) + strlen(suffix) + 2;
@@ -125,7 +118,7 @@ static unsigned char *read_all(int file, size_t *size) {
     return NULL;
 }
 
-static bool parse(const unsigned char *bytes, size_t size, entry_view *view) {
+bool clfavor_cache_parse(const unsigned char *bytes, size_t size, clfavor_cache_view *view) {
     static const char format[sizeof((entry_header *)0)->format] = FORMAT;
     entry_header header;
     uint64_t checksum;
@@ -145,7 +138,7 @@ static bool parse(const unsigned char *bytes, size_t size, entry_view *view) {
     return true;
 }
 
-static cl_program build_binary(const clfavor_context *context, const entry_view *view, const char *options) {
+static cl_program build_binary(const clfavor_context *context, const clfavor_cache_view *view, const char *options) {
     cl_int code, accepted = CL_SUCCESS;
     const unsigned char *binary = view->binary;
     cl_program program =
@@ -171,8 +164,8 @@ cl_program clfavor_cache_load(const clfavor_context *context, const clfavor_cach
     if (file >= 0) {
         size_t size = 0;
         unsigned char *bytes = read_all(file, &size);
-        entry_view view;
-        if (bytes && parse(bytes, size, &view) && view.identity_size == identity->size &&
+        clfavor_cache_view view;
+        if (bytes && clfavor_cache_parse(bytes, size, &view) && view.identity_size == identity->size &&
             memcmp(view.identity, identity->text, identity->size) == 0)
             program = build_binary(context, &view, options);
         futimens(file, NULL); /* what is used stays longest; a folder that is only read may refuse */
@@ -294,9 +287,8 @@ static unsigned char *binary_of(const clfavor_context *context, cl_program progr
     return bytes;
 }
 
-/* All of an entry, for free(). */
-static unsigned char *make_entry(const clfavor_cache_identity *identity, const void *binary, size_t binary_size,
-                                 size_t *size) {
+unsigned char *clfavor_cache_entry(const clfavor_cache_identity *identity, const void *binary, size_t binary_size,
+                                   size_t *size) {
     const entry_header header = {FORMAT, identity->size, binary_size};
     uint64_t checksum;
     *size = sizeof header + identity->size + binary_size + sizeof checksum;
@@ -314,7 +306,7 @@ static unsigned char *make_entry(const clfavor_cache_identity *identity, const v
 bool clfavor_cache_write(clfavor_context *context, const clfavor_cache_identity *identity, const void *binary,
                          size_t binary_size) {
     size_t size = 0;
-    unsigned char *bytes = make_entry(identity, binary, binary_size, &size);
+    unsigned char *bytes = clfavor_cache_entry(identity, binary, binary_size, &size);
     char *path = path_of(context->cache_dir, identity->name, SUFFIX),
          *temporary = path_of(context->cache_dir, TEMPORARY, "");
     bool good = bytes && path && temporary && size <= context->cache_limit;

@@ -27,4 +27,18 @@ void clfavor_cache_store(clfavor_context *context, const clfavor_cache_identity 
 bool clfavor_cache_write(clfavor_context *context, const clfavor_cache_identity *identity, const void *binary,
                          size_t binary_size);
 
+/* --- entries in memory --- */
+
+typedef struct clfavor_cache_view {
+    const char *identity;
+    const unsigned char *binary;
+    size_t identity_size, binary_size;
+} clfavor_cache_view;
+
+/* Whether the bytes are a whole entry; where its parts lie. */
+bool clfavor_cache_parse(const unsigned char *bytes, size_t size, clfavor_cache_view *view);
+/* All of an entry, for free(); NULL where memory is short. */
+unsigned char *clfavor_cache_entry(const clfavor_cache_identity *identity, const void *binary, size_t binary_size,
+                                   size_t *size);
+
 #endif
