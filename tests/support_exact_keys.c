@@ -73,9 +73,9 @@ double test_exact_keys_tolerance(const test_case *c, const test_general *g, cons
     double root = sqrt(c->map == CLFAVOR_MAP_EXPONENTIAL ? g->desc.scale : 1 / sqrt((double)d));
     double x = root * test_largest_norm(in->q, in->q_count, d), y = root * test_largest_norm(in->k, in->k_count, d);
     double w = sqrt((double)d) + 5; /* a chi(d) norm exceeds it once in 10^5 rows; the maximum is what matters */
-    double small = 0.1 * 5 * sqrt((double)d), t = norm(g->t, d * d) * 1.5;
     double q = x * w + x * x, k = y * w + y * y;
     if (c->map == CLFAVOR_MAP_EXPONENTIAL) {
+        double small = 0.1 * 5 * sqrt((double)d), t = norm(g->t, d * d) * 1.5;
         q = x * w + small + pow(t * (x + small), 2) + small * (x + small) + small;
         k = y * w + small + pow(t * (y + small), 2) + small * (y + small) + small;
     }
