@@ -102,26 +102,25 @@ static void draw_shape(stream *s, test_case *c) {
     c->seed = draw(s, UINT32_MAX);
 }
 
-static problem draw_problem(stream *s, uint64_t number) {
-    problem p = {.k = draw_configuration(number)};
-    p.c = p.k.c;
-    draw_shape(s, &p.c);
-    uint64_t states = p.c.sets > p.c.heads_kv ? p.c.sets : p.c.heads_kv;
-    if (p.c.map == CLFAVOR_MAP_EXPONENTIAL) {
-        p.general = test_general_create(p.c.m, p.c.d, p.c.sets);
-        p.c.exponential = &p.general.desc;
+static void draw_problem(problem *p, stream *s, uint64_t number) {
+    *p = (problem){.k = draw_configuration(number)};
+    p->c = p->k.c;
+    draw_shape(s, &p->c);
+    uint64_t states = p->c.sets > p->c.heads_kv ? p->c.sets : p->c.heads_kv;
+    if (p->c.map == CLFAVOR_MAP_EXPONENTIAL) {
+        p->general = test_general_create(p->c.m, p->c.d, p->c.sets);
+        p->c.exponential = &p->general.desc;
     }
-    p.in = test_inputs_create(&p.c);
-    if (p.k.exact_keys) {
-        p.c.exact_count = draw_size(s, 40);
-        p.c.exact_keys = p.keys = test_choose_keys(&p.c, p.c.exact_count);
+    p->in = test_inputs_create(&p->c);
+    if (p->k.exact_keys) {
+        p->c.exact_count = draw_size(s, 40);
+        p->c.exact_keys = p->keys = test_choose_keys(&p->c, p->c.exact_count);
     }
-    if (p.k.corrections) {
-        p.c.features = p.c.map == CLFAVOR_MAP_HYPERBOLIC ? 2 * p.c.m : p.c.m;
-        size_t count = (size_t)(p.c.batch * states * (p.c.features + p.c.exact_count)) * p.c.dv;
-        p.c.corrections = p.corrections = test_normals(p.c.seed, count, 0.3);
+    if (p->k.corrections) {
+        p->c.features = p->c.map == CLFAVOR_MAP_HYPERBOLIC ? 2 * p->c.m : p->c.m;
+        size_t count = (size_t)(p->c.batch * states * (p->c.features + p->c.exact_count)) * p->c.dv;
+        p->c.corrections = p->corrections = test_normals(p->c.seed, count, 0.3);
     }
-    return p;
 }
 
 static void problem_free(problem *p) {
@@ -286,7 +285,8 @@ static void check_case(uint64_t number) {
     stream s = {number * DRAWS};
     test_layout at[TENSORS];
     test_log_clear(&device);
-    problem p = draw_problem(&s, number);
+    problem p;
+    draw_problem(&p, &s, number);
     draw_layouts(&s, &p, at);
     if (is_possible(&p)) {
         test_call call = test_call_create(&device, contexts[p.k.class], &p.c, &p.in);
