@@ -15,11 +15,13 @@
 #include "attention_broken.h"
 #include "support_layouts.h"
 
-enum { GROUP = 50, DRAWS = 1 << 10, CASE_SECONDS = 300 };
+enum { GROUP = 100, DRAWS = 1 << 10, CASE_SECONDS = 300 };
 
 static struct {
     uint64_t seed, first, count, number;
     double seconds;
+    test_case c; /* the one that runs */
+    int class;
     unsigned long long refused, cancelled, rows;
 } run = {.seed = 1, .count = UINT64_MAX};
 static char replay[128]; /* what a signal handler prints */
@@ -287,6 +289,8 @@ static void check_case(uint64_t number) {
     test_log_clear(&device);
     problem p;
     draw_problem(&p, &s, number);
+    run.c = p.c;
+    run.class = p.k.class;
     draw_layouts(&s, &p, at);
     if (is_possible(&p)) {
         test_call call = test_call_create(&device, contexts[p.k.class], &p.c, &p.in);
@@ -350,11 +354,9 @@ static void tear_down(void) {
 static int report(SRunner *runner) {
     TestResult **failures = srunner_failures(runner);
     int failed = srunner_ntests_failed(runner);
-    for (int i = 0; i < failed; ++i) {
-        configuration k = draw_configuration(run.number);
-        printf("%s%s; %s, back end %d\n", replay, tr_msg(failures[i]), test_case_name(&k.c, classes[k.class]),
-               (int)k.c.backend);
-    }
+    for (int i = 0; i < failed; ++i)
+        printf("%s%s; %s, back end %d, %u exact keys\n", replay, tr_msg(failures[i]),
+               test_case_name(&run.c, classes[run.class]), (int)run.c.backend, run.c.exact_count);
     free(failures);
     if (!failed)
         printf("%llu cases, %llu refusals, %llu of %llu rows cancel\n", (unsigned long long)(run.number - run.first),
