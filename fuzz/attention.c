@@ -1,7 +1,7 @@
-/* Random calls: valid ones give what the double reference gives, the same bits in any layout and once more; a call or a
- * plan with one thing broken is refused as it should be, and touches nothing. A case is a function of seed and number,
- * and what is compiled (configuration) of seed and number / GROUP, so that most cases find their programs built.
- * Usage: fuzz_attention [--seed S] [--case N] [--count N] [--seconds T] */
+/* Random calls: valid ones give what the double reference gives, the same bits in any layout and of fewer rows; a call
+ * or a plan with one thing broken is refused as it should be, and touches nothing. A case is a function of seed and
+ * number, and what is compiled (configuration) of seed and number / GROUP, so that most cases find their programs
+ * built. Usage: fuzz_attention [--seed S] [--case N] [--count N] [--seconds T] */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <signal.h>
@@ -197,6 +197,39 @@ static void expect_same_bits(test_call *call, const test_inputs *in, const test_
         test_buffer_release(&buffers[t]);
 }
 
+static bool is_poison(const float *values, size_t count) {
+    const cl_uint poison = TEST_POISON;
+    while (count && memcmp(&values[count - 1], &poison, sizeof poison) == 0)
+        --count;
+    return count == 0;
+}
+
+/* Fewer entries of the batch and fewer rows: those have the bits that they had beside the others, which stay as they
+ * were. */
+static void expect_same_start(stream *s, test_call *call, const test_outputs *expected) {
+    const test_case *c = &call->c;
+    clfavor_attention_args args = call->args;
+    args.batch = draw_size(s, (uint32_t)c->batch);
+    args.n = draw_size(s, (uint32_t)c->n);
+    args.n_k = c->causal ? args.n : c->n_k;
+    test_call_poison(call);
+    clfavor_status status = clfavor_enqueue_attention(call->plan, &args, device.queue, 0, NULL, NULL);
+    ck_assert_msg(!status, "of fewer rows: %s, %s", clfavor_status_name(status), device.log);
+    test_outputs got = test_call_read(call);
+    for (size_t row = 0; row < got.rows; ++row) {
+        bool asked = row % c->n < args.n && row / c->n / c->heads < args.batch;
+        const float *o = got.o + row * c->dv;
+        bool good = asked ? memcmp(o, expected->o + row * c->dv, c->dv * sizeof *o) == 0 &&
+                                memcmp(&got.lse[row], &expected->lse[row], sizeof *o) == 0 &&
+                                memcmp(&got.sign[row], &expected->sign[row], sizeof *o) == 0
+                          : is_poison(o, c->dv) && is_poison(&got.lse[row], 1) && is_poison(&got.sign[row], 1);
+        if (!good)
+            ck_abort_msg("row %zu of a call with batch %llu, n %llu", row, (unsigned long long)args.batch,
+                         (unsigned long long)args.n);
+    }
+    test_outputs_free(&got);
+}
+
 /* --------------------------------------------------------------------------------------------------------- refusals */
 
 static clfavor_plan_desc plan_desc_of(const test_case *c) {
@@ -253,10 +286,7 @@ static void expect_plan_refused(stream *s, const problem *p) {
 
 static void expect_poison(const test_buffer *buffer, const char *what) {
     float *values = test_buffer_read(&device, buffer);
-    const cl_uint poison = TEST_POISON;
-    for (size_t i = 0; i < buffer->count; ++i)
-        if (memcmp(&values[i], &poison, sizeof poison) != 0)
-            ck_abort_msg("a refused call (%s) wrote an output", what);
+    ck_assert_msg(is_poison(values, buffer->count), "a refused call (%s) wrote an output", what);
     free(values);
 }
 
@@ -294,11 +324,13 @@ static void check_case(uint64_t number) {
     draw_layouts(&s, &p, at);
     if (is_possible(&p)) {
         test_call call = test_call_create(&device, contexts[p.k.class], &p.c, &p.in);
+        ck_assert(!p.c.workspace_limit || call.info.workspace_size <= p.c.workspace_limit);
         test_outputs first = test_call_run(&call);
         test_reference reference = test_run_reference(&p.c, &p.in);
         run.cancelled += fuzz_expect_close(&p.c, &p.general, &p.in, &first, &reference);
         run.rows += first.rows;
         expect_same_bits(&call, &p.in, &first, at);
+        expect_same_start(&s, &call, &first);
         expect_call_refused(&s, &call);
         test_reference_free(&reference);
         test_outputs_free(&first);
