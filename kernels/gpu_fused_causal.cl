@@ -151,8 +151,8 @@ TILE_KERNEL void fused_causal(__global const float *workspace, clfavor_gpu_wave 
             EACH_ROW(r, FEATURE_ROWS, {
                 const uint f = tile + feature_place + r;
                 float own = LOG_MAP ? x[r].s0 : key_scalar.s0;
-                if (!first_chunk)
-                    own = f < ALL_FEATURES ? reference[LOG_MAP ? f : 0] : NEG_INF;
+                if (!first_chunk) /* one for all signed features, also for those that only fill the tile */
+                    own = LOG_MAP && f >= ALL_FEATURES ? NEG_INF : reference[LOG_MAP ? f : 0];
                 tile_reference[feature_place + r] = own == own ? ceil(own) : NEG_INF;
             })
         }
