@@ -426,6 +426,9 @@ int main(int argc, char **argv) {
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_SILENT);
     int code = report(runner);
+    fflush(stdout);
+    if (code) /* what the case that failed holds is no leak */
+        _exit(code);
     srunner_free(runner);
     return code;
 }
