@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs to a temporary prefix, and builds and runs tests/consumer against it by find_package and by
-# pkg-config.
+# pkg-config; by pkg-config it builds the examples, too.
 set -eu
 
 work=$(mktemp -d)
@@ -24,6 +24,11 @@ static=
 # shellcheck disable=SC2046,SC2086 # lists of flags
 "$CC" $CFLAGS "$consumer/consumer.c" -o "$work/by-pkg-config" $(pkg-config --cflags --libs $static clfavor)
 "$work/by-pkg-config"
+for example in "$CLFAVOR_SOURCE"/examples/*.c; do
+    # shellcheck disable=SC2046,SC2086 # lists of flags
+    "$CC" $CFLAGS -Wall -Wextra -Werror "$example" -o "$work/example" \
+        $(pkg-config --cflags --libs $static clfavor OpenCL) -lm
+done
 
 expected=$("$work/build/consumer")
 [ "$expected" = "clfavor $(pkg-config --modversion clfavor): CLFAVOR_SUCCESS" ]
