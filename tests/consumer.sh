@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the library, shared and static, and builds and runs tests/consumer against it in C and C++, by find_package
-# and by pkg-config.
+# and by pkg-config; by that the examples, too.
 set -eu
 
 work=$(mktemp -d)
@@ -41,6 +41,10 @@ consume() {
             echo "$program of $2 does not print '$expected'"
             exit 1
         }
+    done
+    for example in "$CLFAVOR_SOURCE"/examples/*.c; do
+        # shellcheck disable=SC2086 # lists of flags
+        "$CC" -std=c11 $CFLAGS -Wall -Wextra -Werror "$example" -o "$work/by-example" $link -lm
     done
     rm -r "$work"/by-*
 }
