@@ -85,7 +85,7 @@ finished=$(date +%s.%N)
 # shellcheck disable=SC2016 # expanded in there
 into sh -euc 'cc -std=c11 -Wall -Wextra -Werror "$1.c" -o "$1" $(pkg-config --cflags --libs clfavor) && "$1"' - \
     "$inside/check/example"
-[ "$quick" ] || into clfavor selftest --out "$inside/check/selftest.txt" 2>/dev/null
+[ "$quick" ] || logged into clfavor selftest --out "$inside/check/selftest.txt"
 
 library=$(readlink -f "$(find "$system/usr/lib" -name libclfavor.so)")
 awk -v package="$(stat -c %s "$package")" -v library="$(stat -c %s "$library")" \
