@@ -1,4 +1,5 @@
-# cmake --install: headers, library, pkg-config file and CMake package. The program installs itself where it is defined.
+# cmake --install: headers, library, pkg-config file, CMake package and documents. The program installs itself where it is
+# defined.
 include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/clfavor")
@@ -29,3 +30,5 @@ if(static_clblast)
 endif()
 configure_file(cmake/clfavor.pc.in clfavor.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/clfavor.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(DIRECTORY docs DESTINATION "${CMAKE_INSTALL_DOCDIR}")

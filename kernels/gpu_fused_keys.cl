@@ -114,7 +114,7 @@ TILE_KERNEL void fused_states(__global float *workspace, clfavor_gpu_wave wave, 
             for (uint at = 0; at < ROWS; at += STEP) {
 #if EXACT
                 /* What is left out has features of 0, and 0 times an infinity would be NaN. */
-                UNROLL_TILE
+                NO_UNROLL
                 for (SHARED(round, STEP * COLUMNS)) {
                     const uint i = ELEMENT(round), t = at + i / COLUMNS, other = i % COLUMNS;
                     if (BEYOND(round, STEP * COLUMNS))

@@ -98,7 +98,7 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
         EACH_ROW(r, QUERY_ROWS, x[r] = 0.0f;)
         for (uint at = 0; at < DIM; at += STEP) {
             load_tokens(steps, PADDED(ROWS), ROWS, q, q_view.token, count, at);
-            UNROLL_TILE
+            NO_UNROLL
             for (SHARED(round, STEP * FEATURES)) {
                 const uint i = ELEMENT(round);
                 if (BEYOND(round, STEP * FEATURES))
@@ -122,7 +122,7 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
         weigh(x, &rows, steps, phi, factor, false);
         EACH_ROW(r, QUERY_ROWS, rows.count += x[r];)
         for (uint at = 0; at < FEATURES; at += STEP) {
-            UNROLL_TILE
+            NO_UNROLL
             for (SHARED(round, STEP * COLUMNS)) {
                 const uint i = ELEMENT(round);
                 if (BEYOND(round, STEP * COLUMNS))
@@ -181,7 +181,7 @@ TILE_KERNEL void fused_outputs(__global const float *workspace, clfavor_gpu_wave
         })
         for (uint at = 0; at < FEATURES; at += STEP) {
 #if CORRECT
-            UNROLL_TILE
+            NO_UNROLL
             for (SHARED(round, STEP * COLUMNS)) {
                 const uint i = ELEMENT(round), f = tile + at + i / COLUMNS, other = i % COLUMNS;
                 if (BEYOND(round, STEP * COLUMNS))

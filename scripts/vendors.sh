@@ -62,16 +62,18 @@ variants() {
     options() { echo "FAMILY=$1 GENERAL=$2 EXACT=$3 CORRECT=$4 DIM=$5 VALUE_DIM=64 VL=1 PANEL=16"; }
     staged() { echo "gpu_staged.cl $(options "$@")"; }
     fused() {
+        step=$steps
+        while [ "$step" -gt 4 ] && [ "$step" -ge "$5" ]; do step=$((step / 2)); done # as step_of of src/gpu_fused.c
         for part in keys queries causal; do
-            [ "$part" = causal ] && [ "$3$4" != 00 ] || echo "gpu_fused_$part.cl $(options "$@") $tiles"
+            [ "$part" = causal ] && [ "$3$4" != 00 ] || echo "gpu_fused_$part.cl $(options "$@") VECTOR=$(($5 % 4 == 0)) $tiles STEP=$step"
         done
     }
     exact() { echo "gpu_exact.cl DIM=$1 VALUE_DIM=64 VL=1 KEYS=16 COLUMNS=32"; }
     features() { echo "features.cl KEY=$1 FAMILY=$2 GENERAL=$3 DIM=$4 VL=1 PANEL=16 TOKENS=1 GROUP=1"; }
     tuning_rows "$1" | sed -n 's/.*SIZES(\([0-9][0-9, ]*\)).*/\1/p' | tr -d , | awk '!seen[$0]++' >"$work/rows"
     first=1
-    while read -r items tokens features columns step; do
-        tiles="VECTOR=1 GROUP=$items ROWS=$tokens FEATURES=$features COLUMNS=$columns STEP=$step"
+    while read -r items tokens features columns steps; do
+        tiles="GROUP=$items ROWS=$tokens FEATURES=$features COLUMNS=$columns"
         fused 0 0 0 0 64
         [ $quick = 0 ] || continue
         fused 0 1 1 1 64

@@ -231,7 +231,8 @@ static void prune(const clfavor_context *context) {
         bool kept = dot && strcmp(dot, SUFFIX) == 0;
         bool temporary = strncmp(entry->d_name, TEMPORARY, 8) == 0 && strlen(entry->d_name) == strlen(TEMPORARY);
         struct stat facts;
-        if ((!kept && !temporary) || strlen(entry->d_name) >= sizeof files->name ||
+        size_t length = strlen(entry->d_name);
+        if ((!kept && !temporary) || length >= sizeof files->name ||
             fstatat(dirfd(folder), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) || !S_ISREG(facts.st_mode))
             continue;
         if (temporary) {
@@ -246,7 +247,7 @@ static void prune(const clfavor_context *context) {
             files = grown;
         }
         kept_file *file = &files[count++];
-        snprintf(file->name, sizeof file->name, "%s", entry->d_name);
+        memcpy(file->name, entry->d_name, length + 1);
         file->used = facts.st_mtim;
         file->size = (uint64_t)facts.st_size;
         total += file->size;

@@ -50,6 +50,15 @@ static void parts(const clfavor_plan *plan, const gpu_shape *shape, clfavor_gpu_
     counts->chunk_references = shape->states * shape->chunks * gpu_references(plan);
 }
 
+/* The row's step, less where d would be done in one: what then is no loop, compilers spread over the next tile, and
+ * NVIDIA's spills. */
+static uint32_t step_of(const clfavor_plan *plan) {
+    uint32_t step = clfavor_tuning_fused(plan->context)->step;
+    while (step > 4 && step >= plan->desc.dim)
+        step /= 2;
+    return step;
+}
+
 static clfavor_status build_for(clfavor_plan *plan, bool vector) {
     bool causal = plan->desc.causal;
     clfavor_options options;
@@ -58,7 +67,7 @@ static clfavor_status build_for(clfavor_plan *plan, bool vector) {
     clfavor_option(&options, "ROWS", plan->numbers[ROWS]);
     clfavor_option(&options, "FEATURES", plan->numbers[FEATURES]);
     clfavor_option(&options, "COLUMNS", plan->numbers[COLUMNS]);
-    clfavor_option(&options, "STEP", clfavor_tuning_fused(plan->context)->step);
+    clfavor_option(&options, "STEP", step_of(plan));
     clfavor_option(&options, "VECTOR", vector);
     clfavor_option(&options, "UNROLLED", !plan->context->is_cpu);
     if (plan->context->sub_group)

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "support_attention.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static bool active;         /* inside the library */
 static unsigned calls, at;  /* calls so far, and which one fails */
 static cl_int code_of_call; /* 0: none fails */
 static const char *failed;  /* its name */
+static bool has_cache;      /* which does without what it can't have */
 static unsigned injected, survived;
 
 static bool now_fails(const char *name) {
@@ -67,7 +69,9 @@ typedef clfavor_status sweep_fn(void *data);
 static bool optional(const char *name) {
     return strcmp(name, "clGetPlatformInfo") == 0 || strcmp(name, "clGetDeviceInfo") == 0 ||
            strcmp(name, "clGetProgramInfo") == 0 || strcmp(name, "clGetProgramBuildInfo") == 0 ||
-           strcmp(name, "clCreateProgramWithBinary") == 0;
+           strcmp(name, "clCreateProgramWithBinary") == 0 ||
+           (has_cache &&
+            (strcmp(name, "malloc") == 0 || strcmp(name, "calloc") == 0 || strcmp(name, "clBuildProgram") == 0));
 }
 
 /* right: NULL, or tells whether results are right, once a call has worked. all_codes: each call fails with each. */
@@ -135,13 +139,18 @@ END_TEST
 typedef struct plan_work {
     clfavor_device_class device_class;
     clfavor_plan_desc desc;
+    const char *cache_dir; /* NULL: programs are compiled each time */
 } plan_work;
 
-/* With a context of its own, so that programs are built. */
+/* With a context of its own, so that programs are built, or loaded. */
 static clfavor_status plan_once(void *data) {
     clfavor_status swept;
     plan_work *work = data;
-    clfavor_context *context = test_context(&device, work->device_class);
+    clfavor_context_desc desc = test_context_desc(&device, work->device_class);
+    desc.cache_dir = work->cache_dir;
+    desc.cache_always = 1;
+    clfavor_context *context;
+    ck_assert_int_eq(clfavor_context_create(&context, &desc), CLFAVOR_SUCCESS);
     clfavor_plan *plan = (clfavor_plan *)&device;
     if (LIBRARY(clfavor_plan_create(&plan, context, &work->desc)))
         ck_assert_ptr_null(plan);
@@ -160,12 +169,29 @@ static const clfavor_plan_desc plan_descs[] = {
     {.features = 9, .dim = 5, .backend = CLFAVOR_BACKEND_STAGED},
 };
 
+static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *place) {
+    (void)facts;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
 START_TEST(plans) {
     plan_work work = {.device_class = _i % 2 ? CLFAVOR_CLASS_GPU : CLFAVOR_CLASS_CPU, .desc = plan_descs[_i / 2]};
     work.desc.struct_size = sizeof work.desc;
     if (work.desc.backend && work.device_class == CLFAVOR_CLASS_CPU)
         return;
+    char folder[] = "/tmp/clfavor-sweep-XXXXXX";
+    if (_i >= 2) { /* compiling takes long; the first of each class show what it calls */
+        ck_assert_ptr_nonnull(mkdtemp(folder));
+        work.cache_dir = folder;
+        ck_assert_int_eq(plan_once(&work), CLFAVOR_SUCCESS);
+    }
+    has_cache = work.cache_dir;
     sweep("plan", plan_once, &work, NULL, false);
+    has_cache = false;
+    if (work.cache_dir)
+        nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 END_TEST
 

@@ -47,6 +47,7 @@ CLFAVOR_API const char *clfavor_status_message(clfavor_status status);
 
 /* -------------------------------------------------------------------------------------------------------- context */
 
+/** A device of an OpenCL context: what it can do, the programs that were built for it, and where messages go. */
 typedef struct clfavor_context clfavor_context;
 
 /** Which set of kernels runs: cpu (work-group size 1, explicit vectors, fused chunks) or gpu (many work-items). */
@@ -56,6 +57,7 @@ typedef enum clfavor_device_class {
     CLFAVOR_CLASS_GPU = 2
 } clfavor_device_class;
 
+/** What a line of the log is about. */
 typedef enum clfavor_log_level {
     CLFAVOR_LOG_ERROR = 1,   /**< why a call failed */
     CLFAVOR_LOG_WARNING = 2, /**< it worked, but not as a person would expect */
@@ -94,16 +96,17 @@ typedef struct clfavor_tuning {
                         2: never */
 } clfavor_tuning;
 
+/** What clfavor_context_create makes a context from. */
 typedef struct clfavor_context_desc {
     size_t struct_size;
     cl_context context;                /**< retained while the clfavor_context lives */
     cl_device_id device;               /**< one of the context's devices */
     clfavor_device_class device_class; /**< 0: chosen from the device */
     clfavor_log_fn log;                /**< NULL: silent */
-    void *log_user;
+    void *log_user;                    /**< what log gets as `user` */
     const char *kernel_dir;       /**< development only: read kernel sources from this folder instead of the library */
     const clfavor_tuning *tuning; /**< rows of the caller, copied; each has its struct_size; NULL: none */
-    size_t tuning_count;
+    size_t tuning_count;          /**< of those rows */
     const char *cache_dir; /**< a folder for built programs, made when it is first written to, so that later processes
                               need not compile them; entries are checked, and whatever is not right is compiled again,
                               but whoever may write there can run code here. Copied; NULL or "": none */
@@ -111,16 +114,17 @@ typedef struct clfavor_context_desc {
     uint32_t cache_always; /**< 1: even where the runtime keeps compiled programs itself (PoCL) */
 } clfavor_context_desc;
 
+/** What a context found and chose. */
 typedef struct clfavor_context_info {
-    size_t struct_size; /**< set by the caller before the call */
-    clfavor_device_class device_class;
-    uint32_t vector_width;       /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
-    uint32_t compute_units;      /**< as the device reports them */
-    uint64_t local_memory;       /**< bytes */
-    uint32_t programs;           /**< programs in the cache */
-    double build_seconds;        /**< spent in the OpenCL compiler since the context was made */
-    char reason[160];            /**< why this class was chosen, for a person */
-    char architecture[64];       /**< "sm_80", "gfx90a", "cpu"; empty where the device does not tell */
+    size_t struct_size;                /**< set by the caller before the call */
+    clfavor_device_class device_class; /**< as used, never AUTO */
+    uint32_t vector_width;             /**< lanes of a float vector that the cpu class uses (4, 8 or 16) */
+    uint32_t compute_units;            /**< as the device reports them */
+    uint64_t local_memory;             /**< bytes */
+    uint32_t programs;                 /**< programs in the cache */
+    double build_seconds;              /**< spent in the OpenCL compiler since the context was made */
+    char reason[160];                  /**< why this class was chosen, for a person */
+    char architecture[64];             /**< "sm_80", "gfx90a", "cpu"; empty where the device does not tell */
     clfavor_tuning tuning;       /**< the row in use, with defaults filled in; its strings belong to the context */
     char tuning_reason[160];     /**< which row that is and why, for a person */
     clfavor_backend backend;     /**< gpu class: what AUTO takes for attention; AUTO for the cpu class */
@@ -132,7 +136,9 @@ typedef struct clfavor_context_info {
 
 /** Errors: INVALID_ARGUMENT, MISMATCH (device not of the context), OUT_OF_MEMORY, OPENCL. */
 CLFAVOR_API clfavor_status clfavor_context_create(clfavor_context **out, const clfavor_context_desc *desc);
+/** Gives a context back; what was made with it keeps what it needs. NULL is fine. */
 CLFAVOR_API void clfavor_context_destroy(clfavor_context *context);
+/** Fills *info as far as info->struct_size goes. Errors: INVALID_ARGUMENT. */
 CLFAVOR_API clfavor_status clfavor_context_get_info(const clfavor_context *context, clfavor_context_info *info);
 
 /* ----------------------------------------------------------------------------------------------------- projection */
@@ -140,8 +146,10 @@ CLFAVOR_API clfavor_status clfavor_context_get_info(const clfavor_context *conte
 #define CLFAVOR_MAX_DIM      256u   /**< largest d and dv */
 #define CLFAVOR_MAX_FEATURES 65536u /**< largest m */
 
+/** The rows W that features are made with, and phases, in double on the host. Immutable. */
 typedef struct clfavor_projection clfavor_projection;
 
+/** How W is drawn. */
 typedef enum clfavor_projection_kind {
     CLFAVOR_PROJECTION_ORTHOGONAL = 0, /**< independent Haar blocks of d rows, chi(d) norms; each row is N(0, I) */
     CLFAVOR_PROJECTION_IID = 1,        /**< independent N(0, I) rows */
@@ -155,13 +163,14 @@ typedef enum clfavor_projection_kind {
                                         Choromanski, Likhosherstov, Weller, "Simplex Random Features", ICML 2023 */
 } clfavor_projection_kind;
 
+/** What clfavor_projection_create draws. */
 typedef struct clfavor_projection_desc {
     size_t struct_size;
-    clfavor_projection_kind kind;
-    uint32_t features; /**< m, 1..65536 */
-    uint32_t dim;      /**< d, 1..256 */
-    uint32_t sets;     /**< independent parameter sets (1, H_kv or H of them); 0: 1 */
-    uint64_t seed;     /**< the same seed gives the same bits on every machine */
+    clfavor_projection_kind kind; /**< any but CUSTOM */
+    uint32_t features;            /**< m, 1..65536 */
+    uint32_t dim;                 /**< d, 1..256 */
+    uint32_t sets;                /**< independent parameter sets (1, H_kv or H of them); 0: 1 */
+    uint64_t seed;                /**< the same seed gives the same bits on every machine */
 } clfavor_projection_desc;
 
 /** Draws W [sets, m, d] and the phases b [sets, m], uniform on [0, 2 pi), in double by Philox4x32-10 (Salmon et al.,
@@ -174,6 +183,7 @@ CLFAVOR_API clfavor_status clfavor_projection_create(clfavor_projection **out, c
 CLFAVOR_API clfavor_status clfavor_projection_create_from_data(clfavor_projection **out,
                                                                const clfavor_projection_desc *desc, const double *w,
                                                                const double *phases);
+/** Gives a projection back. NULL is fine. */
 CLFAVOR_API void clfavor_projection_destroy(clfavor_projection *projection);
 /** Kind, m, d, sets and seed of a projection; desc->struct_size is set by the caller before the call. */
 CLFAVOR_API clfavor_status clfavor_projection_get_desc(const clfavor_projection *projection,
@@ -191,6 +201,7 @@ CLFAVOR_API void clfavor_normal_pair(const uint32_t block[4], double out[2]);
 
 /* ------------------------------------------------------------------------------------------------------ estimator */
 
+/** What the features are: map, W and all else that their exponents need, in double on the host. Immutable. */
 typedef struct clfavor_estimator clfavor_estimator;
 
 /** The feature map; A_ij for each is given with x, y as above and rows w_r of W. */
@@ -205,6 +216,7 @@ typedef enum clfavor_map {
     CLFAVOR_MAP_EXPONENTIAL = 7 /**< the general positive features of clfavor_exponential_desc; F = m */
 } clfavor_map;
 
+/** What clfavor_estimator_create makes an estimator from. */
 typedef struct clfavor_estimator_desc {
     size_t struct_size;
     clfavor_map map;                      /**< any but EXPONENTIAL */
@@ -213,12 +225,15 @@ typedef struct clfavor_estimator_desc {
     double scale;                         /**< softmax scale, finite and > 0; 0: 1/sqrt(d); ignored by elu */
 } clfavor_estimator_desc;
 
-/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE (scale), OUT_OF_MEMORY. */
+/** Makes an estimator of a map and a projection. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE (scale),
+ *  OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_estimator_create(clfavor_estimator **out, const clfavor_estimator_desc *desc);
 
 /** The general exponential estimator, for x and y as above:
+ *
  *      log phi_q(x)_r = wq_r.x + bq_r - |Tq (x - x0)|^2/2 + uq.(x - x0) + aq,
  *      log phi_k(y)_r = wk_r.y + bk_r - |Tk (y - y0)|^2/2 + uk.(y - y0) + ak,
+ *
  *  and A = mean_r phi_q phi_k. Plain FAVOR+ is wq = wk = W, T = I, all else 0. OPRF, key shift, balancing and SDERF
  *  only fill other values in. NULL means: wk = wq, T = I, every other array 0. All arrays are copied. */
 typedef struct clfavor_exponential_desc {
@@ -235,7 +250,7 @@ typedef struct clfavor_exponential_desc {
     const double *aq, *ak; /**< [sets] */
 } clfavor_exponential_desc;
 
-/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, OUT_OF_MEMORY. */
+/** Makes an estimator of map EXPONENTIAL. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_estimator_create_exponential(clfavor_estimator **out,
                                                                 const clfavor_exponential_desc *desc);
 
@@ -258,20 +273,23 @@ typedef struct clfavor_sderf_desc {
     const double *a;                      /**< [sets, d], each below 1/8 (else INVALID_ARGUMENT); NULL: 0 */
 } clfavor_sderf_desc;
 
-/** Makes an estimator of map EXPONENTIAL. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, UNSUPPORTED,
+/** The same from such parameters and a projection. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE, UNSUPPORTED,
  *  OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_estimator_create_sderf(clfavor_estimator **out, const clfavor_sderf_desc *desc);
+/** Gives an estimator back; weights that were made of it are copies. NULL is fine. */
 CLFAVOR_API void clfavor_estimator_destroy(clfavor_estimator *estimator);
 
+/** The shape of an estimator. */
 typedef struct clfavor_estimator_info {
     size_t struct_size; /**< set by the caller before the call */
-    clfavor_map map;
-    uint32_t rows;     /**< m (d for elu) */
-    uint32_t features; /**< F */
-    uint32_t dim;      /**< d */
-    uint32_t sets;
-    double scale; /**< as used; 1 for elu */
+    clfavor_map map;    /**< EXPONENTIAL for those of clfavor_estimator_create_sderf, too */
+    uint32_t rows;      /**< m (d for elu) */
+    uint32_t features;  /**< F */
+    uint32_t dim;       /**< d */
+    uint32_t sets;      /**< parameter sets, at least 1 */
+    double scale;       /**< as used; 1 for elu */
 } clfavor_estimator_info;
+/** Fills *info as far as info->struct_size goes. Errors: INVALID_ARGUMENT. */
 CLFAVOR_API clfavor_status clfavor_estimator_get_info(const clfavor_estimator *estimator, clfavor_estimator_info *info);
 
 /* ------------------------------------------------------------------------------------------------------------ fit */
@@ -293,14 +311,15 @@ typedef enum clfavor_fit_method {
     CLFAVOR_FIT_SDERF = 6      /**< A for the principal axes of x + y */
 } clfavor_fit_method;
 
+/** What clfavor_fit_create fits to. */
 typedef struct clfavor_fit_desc {
     size_t struct_size;
-    clfavor_fit_method method;
+    clfavor_fit_method method;               /**< 0: ATTENTION */
     uint32_t dim, value_dim;                 /**< value_dim 0: dim */
     uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
     double scale;                            /**< 0: 1/sqrt(d) */
-    const float *q, *k,
-        *v; /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be NULL */
+    const float *q, *k, *v;  /**< dense [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv]; read, not kept; v may be
+                                  NULL */
     uint32_t exact_keys;     /**< T: how many keys of each (batch, K/V head) to choose: those of the largest sum_i p_ij
                                   |v_j - o_i|, at most n_k */
     uint32_t sample_queries; /**< queries a (batch, K/V head), spread evenly at random; 0: max(256, 4 d) */
@@ -309,7 +328,7 @@ typedef struct clfavor_fit_desc {
     uint32_t threads;        /**< that the call may use for its heads; 0: 1 */
     uint64_t seed;           /**< of the samples */
     clfavor_log_fn log;      /**< says why a call failed, and where a head leaves nothing to fit; NULL: silent */
-    void *log_user;
+    void *log_user;          /**< what log gets as `user` */
 } clfavor_fit_desc;
 
 /** Runs on the host in double: time O(sample_queries sample_keys (d + dv) + d^3) for each (batch, K/V head). The result
@@ -318,6 +337,7 @@ typedef struct clfavor_fit_desc {
  *  parameters: fit other data. Errors: INVALID_ARGUMENT, INVALID_SHAPE, NOT_FINITE (NaN or infinity in a sampled token,
  * a scale that is not), OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_fit_create(clfavor_fit **out, const clfavor_fit_desc *desc);
+/** Gives a fit back, and with it all that it owns. NULL is fine. */
 CLFAVOR_API void clfavor_fit_destroy(clfavor_fit *fit);
 /** The parameters, owned by the fit; the caller adds a projection and makes an estimator:
  * clfavor_estimator_create_sderf. desc->struct_size is set by the caller before the call; desc->projection is left
@@ -326,6 +346,7 @@ CLFAVOR_API clfavor_status clfavor_fit_get_sderf(const clfavor_fit *fit, clfavor
 /** The same of all pairs, those of exact keys too: for attention without exact keys. */
 CLFAVOR_API clfavor_status clfavor_fit_get_sderf_all(const clfavor_fit *fit, clfavor_sderf_desc *desc);
 
+/** What a fit found. */
 typedef struct clfavor_fit_info {
     size_t struct_size;  /**< set by the caller before the call */
     uint32_t sets;       /**< H_kv */
@@ -337,6 +358,7 @@ typedef struct clfavor_fit_info {
     const double *mean_s;         /**< [sets] the same after centres and balancing */
     const double *effective_keys; /**< [sets] mean over queries of exp(-sum_j p_ij ln p_ij): how many keys count */
 } clfavor_fit_info;
+/** Fills *info as far as info->struct_size goes. Errors: INVALID_ARGUMENT. */
 CLFAVOR_API clfavor_status clfavor_fit_get_info(const clfavor_fit *fit, clfavor_fit_info *info);
 
 /** Corrections of the values, which turn attention into one that is BIASED towards the exact outputs of sampled
@@ -368,22 +390,24 @@ CLFAVOR_API clfavor_status clfavor_weights_create(clfavor_weights **out, clfavor
 CLFAVOR_API clfavor_status clfavor_weights_update(clfavor_weights *weights, const clfavor_estimator *estimator,
                                                   cl_command_queue queue, cl_uint num_events,
                                                   const cl_event *wait_list);
+/** Gives weights back. NULL is fine. */
 CLFAVOR_API void clfavor_weights_destroy(clfavor_weights *weights);
 
 /* --------------------------------------------------------------------------------------------------------- tensor */
 
+/** Type of a tensor's elements. */
 typedef enum clfavor_dtype {
-    CLFAVOR_F32 = 0,
+    CLFAVOR_F32 = 0, /**< float */
     CLFAVOR_F16 = 1, /**< reserved: UNSUPPORTED until built */
     CLFAVOR_BF16 = 2 /**< reserved: UNSUPPORTED until built */
 } clfavor_dtype;
 
 /** A strided view [batch, head, token, last axis] of a buffer. The last axis is contiguous. Strides count elements and
- *  may be 0 for inputs (broadcast). buffer NULL: not given. lse and sign have no last axis. */
+ *  may be 0 for inputs (broadcast). lse and sign have no last axis. */
 typedef struct clfavor_tensor {
-    cl_mem buffer;
-    size_t offset; /**< bytes; a multiple of the element size */
-    clfavor_dtype dtype;
+    cl_mem buffer;                                    /**< or a sub-buffer; NULL: not given */
+    size_t offset;                                    /**< bytes; a multiple of the element size */
+    clfavor_dtype dtype;                              /**< F32 only so far */
     uint64_t stride_batch, stride_head, stride_token; /**< elements */
 } clfavor_tensor;
 
@@ -392,8 +416,10 @@ CLFAVOR_API clfavor_tensor clfavor_tensor_dense(cl_mem buffer, uint64_t heads, u
 
 /* ----------------------------------------------------------------------------------------------------------- plan */
 
+/** The kernels for one device and kind of work, ready to be enqueued, any number of times and from any thread. */
 typedef struct clfavor_plan clfavor_plan;
 
+/** What a plan does. */
 typedef enum clfavor_operation {
     CLFAVOR_OP_ATTENTION = 0,      /**< linear attention with random features */
     CLFAVOR_OP_EXACT = 1,          /**< softmax attention, exact, O(n n_k) */
@@ -401,25 +427,26 @@ typedef enum clfavor_operation {
     CLFAVOR_OP_FEATURES_KEY = 3    /**< the feature matrix of keys */
 } clfavor_operation;
 
+/** What clfavor_plan_create makes a plan for. */
 typedef struct clfavor_plan_desc {
     size_t struct_size;
-    clfavor_operation operation;
-    clfavor_map map;        /**< ignored by EXACT */
-    uint32_t features;      /**< m (rows of the projection; d or 0 for elu); ignored by EXACT */
-    uint32_t dim;           /**< d, 1..256 */
-    uint32_t value_dim;     /**< dv, 1..256; 0: d; ignored by FEATURES_* */
-    clfavor_dtype dtype;    /**< of all tensors; F32 only so far */
-    uint32_t causal;        /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
-    uint32_t chunk;         /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info),
-                                 except causal and fused, where it is the tuning row's `rows` */
-    uint32_t pieces;        /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
-    uint64_t max_batch;     /**< 0: 1 */
-    uint64_t max_heads;     /**< query heads; 0: 1 */
-    uint64_t max_n;         /**< tokens (n and n_k); 0: 2^40 */
-    size_t workspace_limit; /**< bytes; 0: 64 MiB */
-    uint32_t exact_keys;    /**< T: keys of each state that are treated exactly, 0..65536; ATTENTION that is not causal
-                                 (which keys are heavy depends on later queries) with positive, hyperbolic or exponential
-                                 features. Costs what T more features would, or less */
+    clfavor_operation operation; /**< 0: ATTENTION */
+    clfavor_map map;             /**< ignored by EXACT */
+    uint32_t features;           /**< m (rows of the projection; d or 0 for elu); ignored by EXACT */
+    uint32_t dim;                /**< d, 1..256 */
+    uint32_t value_dim;          /**< dv, 1..256; 0: d; ignored by FEATURES_* */
+    clfavor_dtype dtype;         /**< of all tensors; F32 only so far */
+    uint32_t causal;             /**< 1: row i sees keys 0..i only; ATTENTION and EXACT */
+    uint32_t chunk;              /**< tokens a chunk; 0: chosen; rounded up to what the kernels need (see the info),
+                                      except causal and fused, where it is the tuning row's `rows` */
+    uint32_t pieces;             /**< parts a head is split into: key ranges, or features when causal; 0: chosen */
+    uint64_t max_batch;          /**< 0: 1 */
+    uint64_t max_heads;          /**< query heads; 0: 1 */
+    uint64_t max_n;              /**< tokens (n and n_k); 0: 2^40 */
+    size_t workspace_limit;      /**< bytes; 0: 64 MiB */
+    uint32_t exact_keys;  /**< T: keys of each state that are treated exactly, 0..65536; ATTENTION that is not causal
+                               (which keys are heavy depends on later queries) with positive, hyperbolic or exponential
+                               features. Costs what T more features would, or less */
     uint32_t corrections; /**< 1: calls bring corrections of the values (clfavor_fit_values); where exact_keys may be */
     clfavor_backend backend; /**< ATTENTION of the gpu class; what is asked for and cannot be had is UNSUPPORTED */
 } clfavor_plan_desc;
@@ -429,8 +456,10 @@ typedef struct clfavor_plan_desc {
  *  OUT_OF_MEMORY, OPENCL. */
 CLFAVOR_API clfavor_status clfavor_plan_create(clfavor_plan **out, clfavor_context *context,
                                                const clfavor_plan_desc *desc);
+/** Gives a plan back. NULL is fine. */
 CLFAVOR_API void clfavor_plan_destroy(clfavor_plan *plan);
 
+/** What a plan needs and chose. */
 typedef struct clfavor_plan_info {
     size_t struct_size;      /**< set by the caller before the call */
     size_t workspace_size;   /**< bytes that an enqueue needs at most; does not grow with n */
@@ -438,13 +467,15 @@ typedef struct clfavor_plan_info {
     uint32_t pieces;         /**< as used */
     uint32_t features;       /**< F: columns of the feature matrix */
     uint32_t programs_built; /**< by this plan; 0 when all were in the context's cache */
-    double build_seconds;
+    double build_seconds;    /**< spent in the OpenCL compiler for this plan */
     clfavor_backend backend; /**< as used; AUTO for what has one way only */
 } clfavor_plan_info;
+/** Fills *info as far as info->struct_size goes. Errors: INVALID_ARGUMENT. */
 CLFAVOR_API clfavor_status clfavor_plan_get_info(const clfavor_plan *plan, clfavor_plan_info *info);
 
 /* -------------------------------------------------------------------------------------------------------- enqueue */
 
+/** The tensors and sizes of one call. */
 typedef struct clfavor_attention_args {
     size_t struct_size;
     const clfavor_weights *weights; /**< NULL for EXACT */
@@ -481,18 +512,19 @@ CLFAVOR_API clfavor_status clfavor_enqueue_attention(clfavor_plan *plan, const c
                                                      cl_command_queue queue, cl_uint num_events,
                                                      const cl_event *wait_list, cl_event *event);
 
+/** The tensors and sizes of one call. */
 typedef struct clfavor_features_args {
     size_t struct_size;
-    const clfavor_weights *weights;
-    uint64_t batch, heads; /**< of x; 0: 1. The weights have 1 or `heads` sets */
-    uint64_t n;
-    clfavor_tensor x;         /**< [B, heads, n, d] queries or keys */
+    const clfavor_weights *weights; /**< of the plan's map, m and d */
+    uint64_t batch, heads;          /**< of x; 0: 1. The weights have 1 or `heads` sets */
+    uint64_t n;                     /**< tokens, at least 1 */
+    clfavor_tensor x;               /**< [B, heads, n, d] queries or keys */
     clfavor_tensor features;  /**< [B, heads, n, F], written; includes 1/sqrt(m) (hyperbolic: 1/sqrt(2m); elu: none) */
     clfavor_tensor log_scale; /**< natural log, written: phi = features * exp(log_scale). Queries: [B, heads, n]. Keys:
                                    [B, heads, F] with the feature in the place of the token; [B, heads, 1] for trig,
                                    trig-phase and gaussian. -inf where all features are 0 */
-    cl_mem workspace;
-    size_t workspace_offset; /**< bytes, a multiple of 128 */
+    cl_mem workspace;         /**< of the plan's workspace_size; may be NULL when that is 0 */
+    size_t workspace_offset;  /**< bytes, a multiple of 128 */
 } clfavor_features_args;
 
 /** Enqueues the feature matrix; a plan of FEATURES_QUERY or FEATURES_KEY. Otherwise as clfavor_enqueue_attention. */
@@ -508,22 +540,23 @@ typedef struct clfavor_reference_args {
     size_t struct_size;
     uint64_t batch, heads, heads_kv, n, n_k; /**< 0: 1, 1, heads, -, n */
     uint32_t dim, value_dim;                 /**< value_dim 0: dim */
-    uint32_t causal;
-    double scale;               /**< exact only; 0: 1/sqrt(d) */
-    const double *q, *k, *v;    /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
-    double *o;                  /**< [B, H, n, dv]; may be NULL */
-    double *lse, *sign;         /**< [B, H, n]; may be NULL */
+    uint32_t causal;                         /**< 1: row i sees keys 0..i only */
+    double scale;                            /**< exact only; 0: 1/sqrt(d) */
+    const double *q, *k, *v;                 /**< [B, H, n, d], [B, H_kv, n_k, d], [B, H_kv, n_k, dv] */
+    double *o;                               /**< [B, H, n, dv]; may be NULL */
+    double *lse, *sign;                      /**< [B, H, n]; may be NULL */
     double *abs_sum;            /**< [B, H, n] log of sum_j sum_r |phi_r(x_i) phi_r(y_j)|: with lse it gives the
                                      cancellation of signed maps; may be NULL; exact: equals lse */
     const uint32_t *exact_keys; /**< [B, max(H_kv, sets), exact_count] as in clfavor_attention_args; may be NULL */
-    uint32_t exact_count;
-    const float *corrections; /**< [B, max(H_kv, sets), F + exact_count, dv]; may be NULL; not causal */
+    uint32_t exact_count;       /**< T */
+    const float *corrections;   /**< [B, max(H_kv, sets), F + exact_count, dv]; may be NULL; not causal */
 } clfavor_reference_args;
 
-/** Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, UNSUPPORTED (exact keys or corrections where they cannot be),
- *  OUT_OF_MEMORY. */
+/** Attention of an estimator. Errors: INVALID_ARGUMENT, INVALID_SHAPE, MISMATCH, UNSUPPORTED (exact keys or corrections
+ *  where they cannot be), OUT_OF_MEMORY. */
 CLFAVOR_API clfavor_status clfavor_reference_attention(const clfavor_estimator *estimator,
                                                        const clfavor_reference_args *args);
+/** Softmax attention. Errors: as above. */
 CLFAVOR_API clfavor_status clfavor_reference_exact(const clfavor_reference_args *args);
 /** log |phi| and sign of the features of one token, F of each, for parameter set `set`; key != 0: the key's. x [d] is
  *  q or k, unscaled. 1/sqrt(m) is included. */

@@ -4,6 +4,7 @@
 #ifndef CLFAVOR_STATUS_H
 #define CLFAVOR_STATUS_H
 
+/** X(value, name, message) for every status. */
 #define CLFAVOR_STATUS_LIST(X)                                                                                         \
     X(0, SUCCESS, "success")                                                                                           \
     X(-1, INVALID_ARGUMENT, "an argument is missing or has a value that is not allowed")                               \

@@ -1,0 +1,2 @@
+// The same project in C++.
+#include "consumer.c"
