@@ -5,9 +5,9 @@
 #include "context.h"
 #include "options.h"
 
-/* Finds the program of a kernel file and options in the context, or builds it. The context keeps it; the caller makes
- * kernels from it. *built tells whether the compiler ran (not so if a cache had it), *seconds for how long. Look-up and build happen under the
- * context's lock. */
+/* Finds the program of a kernel file and options in the context, or loads it from the cache, or builds it. The context
+ * keeps it; the caller makes kernels from it. *built tells whether the compiler ran, *seconds how long it took to have
+ * it. All of that happens under the context's lock. */
 clfavor_status clfavor_program_get(clfavor_context *context, const char *file, const clfavor_options *options,
                                    cl_program *program, bool *built, double *seconds);
 void clfavor_programs_release(clfavor_context *context);
