@@ -15,7 +15,7 @@ typedef struct clfavor_fit_set {
 clfavor_status clfavor_fit_solve(const clfavor_moments *moments, clfavor_fit_method method, clfavor_fit_set *out,
                                  bool *balanced);
 
-/* The A for which the variance at mean |z|^2 = p a dimension is least (theory.md, section 1; Likhosherstov et al.,
+/* The A for which the variance at mean |z|^2 = p a dimension is least (docs/theory.md, section 1; Likhosherstov et al.,
  * "Chefs' random tables", NeurIPS 2022, theorem 4, per dimension). */
 double clfavor_optimal_a(double p);
 

@@ -1,4 +1,5 @@
-/* The reference: everything in double on the host, one token at a time, written to be read beside theory section 5. */
+/* The reference: everything in double on the host, one token at a time, written to be read beside docs/theory.md,
+ * section 5. */
 #include <math.h>
 #include <stdlib.h>
 

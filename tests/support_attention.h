@@ -79,7 +79,7 @@ void test_call_release(test_call *call);
 test_reference test_run_reference(const test_case *c, const test_inputs *inputs);
 void test_reference_free(test_reference *reference);
 /* Signed maps: rows where eps sum|terms| / |sum| exceeds 0.1 lose all digits of O: the largest relative Frobenius error
- * a head over the other rows (design.md, rule 1). For other maps all rows count. *skipped: rows left out. */
+ * a head over the other rows (docs/numerics.md). For other maps all rows count. *skipped: rows left out. */
 double test_case_error(const test_case *c, const test_outputs *outputs, const test_reference *reference,
                        size_t *skipped);
 /* trig, trig-phase, gaussian: their features have signs. */

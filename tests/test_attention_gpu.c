@@ -227,8 +227,8 @@ END_TEST
 
 /* Keys that shrink to 0 step by step, a chunk each: the exponent of a feature with w.y < 0 rises by some 2e-5 bits a
  * token, so its state is rescaled 2^18 times, by a factor that fp32 rounds by up to 2^-25 each time. Hyperbolic
- * features have w and -w, so that one of two rises. Tolerance 1e-5, that of long sums (design rule 6); the exponents'
- * own errors are below eps d (|w||y| + |y|^2/2) = 1.2e-6 x 12, at worst, and average out over the keys. */
+ * features have w and -w, so that one of two rises. Tolerance 1e-5, that of long sums (docs/numerics.md); the
+ * exponents' own errors are below eps d (|w||y| + |y|^2/2) = 1.2e-6 x 12, at worst, and average out over the keys. */
 START_TEST(slowly_rising_keys) {
     test_case c = small_case(CLFAVOR_MAP_HYPERBOLIC, 0);
     c.m = 2;

@@ -161,8 +161,8 @@ START_TEST(general_estimator_keeps_the_mean) {
 }
 END_TEST
 
-/* At y = -x the positive product is exp(-|x|^2) for every w (theory section 1), so a wrong scale, a missing half or a
- * missing 1/m shows with any W. Hyperbolic is the same, twice. */
+/* At y = -x the positive product is exp(-|x|^2) for every w (docs/theory.md, section 1), so a wrong scale, a missing
+ * half or a missing 1/m shows with any W. Hyperbolic is the same, twice. */
 START_TEST(opposite_tokens_are_deterministic) {
     double w[SETS * M * D], phases[SETS * M], q[SETS * D], k[D], lse[SETS], square = 0;
     clfavor_projection *projection = make_projection(w, phases);

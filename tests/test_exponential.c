@@ -1,6 +1,6 @@
 /* The general exponential estimator with every field in use, on both classes against the double reference.
  *
- * The fields hold an estimator that is unbiased by construction (theory.md, section 1): rows from a wider, shifted
+ * The fields hold an estimator that is unbiased by construction (docs/theory.md, section 1): rows from a wider, shifted
  * normal law with their log-weights in b (OPRF, key shift), a balancing matrix P in wq, tq and its inverse transposed
  * in wk, tk, and centres x0, y0 whose effect u and a take back.
  *

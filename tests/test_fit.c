@@ -1,5 +1,5 @@
-/* Fits against what a plain program makes of the same formulas (theory.md section 6), and on inputs that leave little
- * to fit. With every query and key in the sample nothing is random. */
+/* Fits against what a plain program makes of the same formulas (docs/theory.md, section 6), and on inputs that leave
+ * little to fit. With every query and key in the sample nothing is random. */
 #include "support.h"
 
 #include <math.h>
@@ -155,7 +155,7 @@ static void add(plain_moments *m, const problem *p, uint64_t head, const double 
         }
 }
 
-static double optimal_a(double p) { /* theory.md, as printed */
+static double optimal_a(double p) { /* docs/theory.md, as printed */
     return (1 - 2 * p - sqrt((2 * p + 1) * (2 * p + 1) + 8 * p)) / 16;
 }
 

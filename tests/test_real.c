@@ -96,9 +96,9 @@ START_TEST(large_norms) {
 END_TEST
 
 /* One key: sign exp(lse) is the kernel estimate itself. m = 65,536 rows, d = 6, s = |x + y|^2 = 1 (or D2 = |x - y|^2
- * for the trig maps): within 5 standard deviations by theory section 1 (iid; independent orthogonal blocks of d rows
- * have at most a variance close to it here, and for s <= 1 less). A normal law would give a false alarm of 6e-7 a
- * check; seeds are fixed. relu is unbiased for |x||y| J1 / 2 pi. */
+ * for the trig maps): within 5 standard deviations by docs/theory.md, section 1 (iid; independent orthogonal blocks of
+ * d rows have at most a variance close to it here, and for s <= 1 less). A normal law would give a false alarm of 6e-7
+ * a check; seeds are fixed. relu is unbiased for |x||y| J1 / 2 pi. */
 START_TEST(one_key_is_unbiased) {
     static const clfavor_map maps[] = {CLFAVOR_MAP_POSITIVE, CLFAVOR_MAP_HYPERBOLIC, CLFAVOR_MAP_TRIG,
                                        CLFAVOR_MAP_TRIG_PHASE, CLFAVOR_MAP_RELU};

@@ -1,8 +1,8 @@
 /* With u_i the directions and r_i the lengths of k rows of a block, the u_i.v / |v| are the first k coordinates of a
  * uniform point of the sphere, and over lengths and signs E exp(a r t) = 1F1(d/2; 1/2; a^2 t^2 / 2). Expanding both,
  *     E prod_i exp(a_i w_i.v) = sum_N [x^N] prod_i (1 - b_i x)^(-d/2) / (d/2)_N,    b_i = a_i^2 |v|^2 / 2,
- * which is 1F1(k d/2; d/2; |v|^2/2) for all a_i = 1 (theory section 2). cosh is the same, since signs are free, and cos
- * has -|v|^2. Powers of cosh and cos are sums of them at multiples of the argument. */
+ * which is 1F1(k d/2; d/2; |v|^2/2) for all a_i = 1 (docs/theory.md, section 2). cosh is the same, since signs are
+ * free, and cos has -|v|^2. Powers of cosh and cos are sums of them at multiples of the argument. */
 #include "blocks.h"
 
 #include <math.h>

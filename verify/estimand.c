@@ -9,7 +9,7 @@ bool verify_estimand_is_cosine(const verify_estimand *e) {
     return e->map == CLFAVOR_MAP_TRIG || e->map == CLFAVOR_MAP_TRIG_PHASE || e->map == CLFAVOR_MAP_GAUSSIAN;
 }
 
-/* The optimal A for p = mean(s)/d (theory section 1). */
+/* The optimal A for p = mean(s)/d (docs/theory.md, section 1). */
 double verify_best_a(double p) {
     return (1.0 - 2.0 * p - sqrt((2.0 * p + 1.0) * (2.0 * p + 1.0) + 8.0 * p)) / 16.0;
 }

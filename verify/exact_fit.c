@@ -1,5 +1,5 @@
-/* Fits against what they claim, from weights and moments that are computed here, in double and plainly (theory sections
- * 1 and 6): centres, balancing, principal axes, and A by minimising the variance numerically.
+/* Fits against what they claim, from weights and moments that are computed here, in double and plainly (docs/theory.md,
+ * sections 1 and 6): centres, balancing, principal axes, and A by minimising the variance numerically.
  *
  * Tolerances. The library keeps P and o in float, so moments differ by some 2^-24 of their size: 1e-5 of the trace, and
  * of A. Tq'Tk = I is a matter of double. A minimum is found to the root of a rounding, about 1e-8 of A. */

@@ -32,8 +32,9 @@ static double longest_row(const clfavor_projection *projection, size_t rows) {
     return sqrt(most);
 }
 
-/* At y = -x the product of the features is e^(-|x|^2) for every w (theory section 1): so is the estimate. The exponents
- * w.x and -w.x have the same roundings; adding them to others of that size and |x|^2 itself round: 2^-24 (16 + 4 |w||x|
+/* At y = -x the product of the features is e^(-|x|^2) for every w (docs/theory.md, section 1): so is the estimate. The
+ * exponents w.x and -w.x have the same roundings; adding them to others of that size and |x|^2 itself round: 2^-24 (16
+ * + 4 |w||x|
  * + 2 (d + 4) |x|^2). */
 static bool opposite(verify_worker *worker, const verify_exact *exact, verify_exact_value *values) {
     static const double norms[] = {0.1, 1.0, 4.0, 10.0};

@@ -41,7 +41,7 @@ static void draw(verify_fit_data *o, float size, bool centred) {
         o->v[i] = normal(i, 2);
 }
 
-/* P of theory section 6: p_ij |v_j - o_i|, p_ij, or all alike. */
+/* P of docs/theory.md, section 6: p_ij |v_j - o_i|, p_ij, or all alike. */
 static void weigh(verify_fit_data *o, bool attention, bool values) {
     double scale = 1.0 / sqrt((double)D);
     memset(o->mass, 0, sizeof o->mass);

@@ -1,5 +1,5 @@
 /* The exact law, as far as it is known, of one row's contribution to an estimate: X = sum_j c_j m phi_r(x) phi_r(y_j)
- * for one row w of W (theory sections 1 and 2). An estimate with m rows is the mean of m such X. */
+ * for one row w of W (docs/theory.md, section 1 and 2). An estimate with m rows is the mean of m such X. */
 #ifndef VERIFY_MOMENTS_H
 #define VERIFY_MOMENTS_H
 
@@ -10,8 +10,8 @@
 #define VERIFY_MAX_DIM  64u /* of what is verified */
 #define VERIFY_MAX_KEYS 8u  /* distinct keys */
 
-/* The general exponential estimator in the form of theory section 6: Tq = Tk^-T, A < 1/8 for each axis. NULL members
- * mean T = I and xbar = ybar = 0. */
+/* The general exponential estimator in the form of docs/theory.md, section 6: Tq = Tk^-T, A < 1/8 for each axis. NULL
+ * members mean T = I and xbar = ybar = 0. */
 typedef struct verify_fitted {
     const double *a;           /* [d] */
     const double *tq, *tk;     /* [d, d] */

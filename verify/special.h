@@ -11,7 +11,7 @@ double verify_0f1(double b, double x);
 double verify_1f1(double a, double b, double x);
 
 /* E exp(w1.a + w2.b) (sign +1) or E cos(w1.a) cos(w2.b) (sign -1) for two rows of one Haar block with chi(d) lengths,
- * d >= 3, from |a|^2, |b|^2 and a.b. For a = b it is 1F1(d; d/2; +-|a|^2/2) (theory section 2).
+ * d >= 3, from |a|^2, |b|^2 and a.b. For a = b it is 1F1(d; d/2; +-|a|^2/2) (docs/theory.md, section 2).
  * Error below 1e-9 of that for sign +1, absolute for -1, where |a|^2, |b|^2 <= 8 and d <= 64. */
 double verify_pair_moment(uint32_t dim, double aa, double bb, double ab, int sign);
 

@@ -1,6 +1,6 @@
 /* Whole attention against theory. With p the softmax row and o the exact output, (O - o) (sum A / sum K) = sum_j p_j
- * (v_j - o) (Khat_j / K_j - 1) exactly: a mean of m rows with mean 0 and known variance, whatever m is (theory section
- * 4). To first order it is O - o itself, the delta method. */
+ * (v_j - o) (Khat_j / K_j - 1) exactly: a mean of m rows with mean 0 and known variance, whatever m is (docs/theory.md,
+ * section 4). To first order it is O - o itself, the delta method. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

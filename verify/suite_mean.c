@@ -65,8 +65,8 @@ static verify_scenario *add(mean_data *data, verify_run *run, const char *label,
     return verify_scenario_init(s, run, data->pool, n, n_k, keys, rows) ? s : NULL;
 }
 
-/* What |x + y|^2 (|x - y|^2 for cosines) may be at a level: where the samples stay feasible (theory section 3); less
- * where only a bound of the variance is known, and, unless the night is there for it, in all scenarios but the
+/* What |x + y|^2 (|x - y|^2 for cosines) may be at a level: where the samples stay feasible (docs/theory.md, section
+ * 3); less where only a bound of the variance is known, and, unless the night is there for it, in all scenarios but the
  * first. */
 static size_t sizes_of(const mean_data *data, verify_level level, double sizes[2]) {
     double largest = level == VERIFY_NIGHTLY ? 2.0 : 1.0;
