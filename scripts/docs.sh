@@ -5,5 +5,5 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 sh "$root/scripts/setup.sh" doxygen
 cmake -S "$root" -B "$root/build" -DCMAKE_BUILD_TYPE=Release >/dev/null
-cmake --build "$root/build" --target docs >&2
+cmake --build "$root/build" --target clfavor_docs >&2
 echo "$root/build/docs/html/index.html"
