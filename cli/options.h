@@ -52,9 +52,8 @@ const char *options_map_name(clfavor_map map);
 #define OPTION(name, key, arg, text)                                                                                   \
     { name, key, arg, 0, text, 0 }
 #define OPTIONS_DEVICE                                                                                                 \
-    "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, else "    \
-    "the "                                                                                                             \
-    "first usable device)"
+    "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "         \
+    "else the first usable device)"
 #define OPTIONS_TUNING "Tuning rows that `clfavor tune' wrote (default: $CLFAVOR_TUNING)"
 
 /* --- for subcommands with a parser of their own --- */

@@ -22,10 +22,8 @@
 #define CLASS_OPTION  OPTION("class", KEY_CLASS, "CLASS", "Kernels to use: cpu, gpu or auto (default: by the device)")
 
 #define COMMON_OPTIONS                                                                                                 \
-    OPTION("device", KEY_DEVICE, "SEL",                                                                                \
-           "P:D as `clfavor devices' lists them, or a part of a name (default: $CLFAVOR_DEVICE, else the first GPU, "  \
-           "else the first usable device)"),                                                                           \
-        TUNING_OPTION, OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),         \
+    OPTION("device", KEY_DEVICE, "SEL", OPTIONS_DEVICE), TUNING_OPTION,                                                \
+        OPTION("json", KEY_JSON, 0, "One JSON object on stdout instead of `key: value' lines"),                        \
         OPTION("help", KEY_HELP, 0, "Show this help"), {                                                               \
         0                                                                                                              \
     }

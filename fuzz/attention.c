@@ -233,24 +233,9 @@ static void expect_same_start(stream *s, test_call *call, const test_outputs *ex
 /* --------------------------------------------------------------------------------------------------------- refusals */
 
 static clfavor_plan_desc plan_desc_of(const test_case *c) {
-    return (clfavor_plan_desc){.struct_size = sizeof(clfavor_plan_desc),
-                               .operation = c->exact ? CLFAVOR_OP_EXACT : CLFAVOR_OP_ATTENTION,
-                               .map = c->map,
-                               .features = c->m,
-                               .dim = c->d,
-                               .value_dim = c->dv,
-                               .causal = c->causal,
-                               .chunk = c->chunk,
-                               .pieces = c->pieces,
-                               .max_batch = c->batch,
-                               .max_heads = c->heads,
-                               .max_n = c->max_n        ? c->max_n
-                                        : c->n > c->n_k ? c->n
-                                                        : c->n_k,
-                               .workspace_limit = c->workspace_limit,
-                               .exact_keys = c->exact_count,
-                               .corrections = c->corrections != NULL,
-                               .backend = c->backend};
+    clfavor_plan_desc desc = test_plan_desc(c);
+    desc.features = c->m; /* elu: d, which may be said */
+    return desc;
 }
 
 /* Whether there is a plan for the case: tight workspaces, and CLBlast where it was left out, may be refused. */

@@ -1,7 +1,11 @@
+#define _GNU_SOURCE /* nftw, mkdtemp */
 #include "support.h"
 
+#include <ftw.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int test_main(Suite *suite) {
     SRunner *runner = srunner_create(suite);
@@ -38,4 +42,20 @@ double test_worst_error(const float *actual, const double *expected, size_t head
         worst = error > worst ? error : worst;
     }
     return worst;
+}
+
+void test_folder_make(char path[64]) {
+    strcpy(path, "/tmp/clfavor-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(path));
+}
+
+static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *place) {
+    (void)facts;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+void test_folder_remove(const char *path) {
+    nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }

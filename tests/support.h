@@ -23,6 +23,9 @@
 int test_main(Suite *suite);
 /* Zeroed memory; never NULL. */
 void *test_alloc(size_t count, size_t size);
+/* A new folder, whose name takes the place of path; and it goes with all that is in it. */
+void test_folder_make(char path[64]);
+void test_folder_remove(const char *path);
 /* Frobenius norm of actual - expected over that of expected; 0 if both are 0. Anything not finite gives infinity. */
 double test_error(const float *actual, const double *expected, size_t count);
 /* The largest such error of `heads` heads of `count` values each. */

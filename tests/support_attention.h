@@ -64,6 +64,8 @@ typedef struct test_call {
     clfavor_attention_args args;                  /* dense, with lse and sign */
 } test_call;
 
+/* The plan of a case that has its defaults. */
+clfavor_plan_desc test_plan_desc(const test_case *c);
 test_call test_call_create(test_device *device, clfavor_context *context, const test_case *c,
                            const test_inputs *inputs);
 /* Enqueues on the device's queue, waits and reads; fails the test on any error. */

@@ -2,26 +2,29 @@
 
 #include <stdlib.h>
 
+clfavor_plan_desc test_plan_desc(const test_case *c) {
+    return (clfavor_plan_desc){.struct_size = sizeof(clfavor_plan_desc),
+                               .operation = c->exact ? CLFAVOR_OP_EXACT : CLFAVOR_OP_ATTENTION,
+                               .map = c->map,
+                               .features = c->map == CLFAVOR_MAP_ELU ? 0 : c->m,
+                               .dim = c->d,
+                               .value_dim = c->dv,
+                               .causal = c->causal,
+                               .chunk = c->chunk,
+                               .pieces = c->pieces,
+                               .max_batch = c->batch,
+                               .max_heads = c->heads,
+                               .max_n = c->max_n        ? c->max_n
+                                        : c->n > c->n_k ? c->n
+                                                        : c->n_k,
+                               .workspace_limit = c->workspace_limit,
+                               .exact_keys = c->exact_count,
+                               .corrections = c->corrections != NULL,
+                               .backend = c->backend};
+}
+
 static void create_plan(test_call *call, clfavor_context *context) {
-    const test_case *c = &call->c;
-    clfavor_plan_desc desc = {.struct_size = sizeof desc,
-                              .operation = c->exact ? CLFAVOR_OP_EXACT : CLFAVOR_OP_ATTENTION,
-                              .map = c->map,
-                              .features = c->map == CLFAVOR_MAP_ELU ? 0 : c->m,
-                              .dim = c->d,
-                              .value_dim = c->dv,
-                              .causal = c->causal,
-                              .chunk = c->chunk,
-                              .pieces = c->pieces,
-                              .max_batch = c->batch,
-                              .max_heads = c->heads,
-                              .max_n = c->max_n        ? c->max_n
-                                       : c->n > c->n_k ? c->n
-                                                       : c->n_k,
-                              .workspace_limit = c->workspace_limit,
-                              .exact_keys = c->exact_count,
-                              .corrections = c->corrections != NULL,
-                              .backend = c->backend};
+    const clfavor_plan_desc desc = test_plan_desc(&call->c);
     clfavor_status status = clfavor_plan_create(&call->plan, context, &desc);
     ck_assert_msg(!status, "plan: %s\n%s", clfavor_status_name(status), call->device->log);
     call->info.struct_size = sizeof call->info;

@@ -1,10 +1,9 @@
 /* The cache of built programs: what is in it is used, what is wrong in it is not, and nothing of it can do harm. */
-#define _GNU_SOURCE /* nftw, mkdtemp */
+#define _GNU_SOURCE /* usleep, futimens */
 #include "support_attention.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +17,11 @@ static char folder[64];
 
 static void setup(void) {
     test_open(&device);
-    strcpy(folder, "/tmp/clfavor-cache-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *at) {
-    (void)facts;
-    (void)type;
-    (void)at;
-    return remove(path);
+    test_folder_make(folder);
 }
 
 static void teardown(void) {
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    test_folder_remove(folder);
     test_close(&device);
 }
 

@@ -4,7 +4,6 @@
 #define _GNU_SOURCE
 #include "support_attention.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,21 +168,14 @@ static const clfavor_plan_desc plan_descs[] = {
     {.features = 9, .dim = 5, .backend = CLFAVOR_BACKEND_STAGED},
 };
 
-static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *place) {
-    (void)facts;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 START_TEST(plans) {
     plan_work work = {.device_class = _i % 2 ? CLFAVOR_CLASS_GPU : CLFAVOR_CLASS_CPU, .desc = plan_descs[_i / 2]};
     work.desc.struct_size = sizeof work.desc;
     if (work.desc.backend && work.device_class == CLFAVOR_CLASS_CPU)
         return;
-    char folder[] = "/tmp/clfavor-sweep-XXXXXX";
+    char folder[64];
     if (_i >= 2) { /* compiling takes long; the first of each class show what it calls */
-        ck_assert_ptr_nonnull(mkdtemp(folder));
+        test_folder_make(folder);
         work.cache_dir = folder;
         ck_assert_int_eq(plan_once(&work), CLFAVOR_SUCCESS);
     }
@@ -191,7 +183,7 @@ START_TEST(plans) {
     sweep("plan", plan_once, &work, NULL, false);
     has_cache = false;
     if (work.cache_dir)
-        nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        test_folder_remove(folder);
 }
 END_TEST
 
